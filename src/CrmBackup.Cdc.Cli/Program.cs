@@ -1,0 +1,1 @@
+Console.Error.WriteLine("crmbackup: no command"); return 2;

@@ -1,0 +1,113 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace CrmBackup.Cdc.Core;
+
+/// <summary>What capture tells the archive beside the events, in the stream or as the end of an answer.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "is")]
+[JsonDerivedType(typeof(StreamOpened), "opened")]
+[JsonDerivedType(typeof(Inventory), "inventory")]
+[JsonDerivedType(typeof(IdlePosition), "idle")]
+[JsonDerivedType(typeof(SequencesSampled), "sequences")]
+[JsonDerivedType(typeof(BaseChunkRead), "chunk")]
+[JsonDerivedType(typeof(SchemaDumped), "schema")]
+[JsonDerivedType(typeof(OrderFailed), "failed")]
+public abstract record ControlEntry
+{
+    public byte[] ToEntry()
+    {
+        var json = JsonSerializer.SerializeToUtf8Bytes(this, CoreJson.Default.ControlEntry);
+        var entry = new byte[1 + json.Length];
+        entry[0] = EntryType.Control;
+        json.CopyTo(entry, 1);
+        return entry;
+    }
+
+    public static ControlEntry Parse(ReadOnlySpan<byte> entry)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(entry[1..], CoreJson.Default.ControlEntry)
+                ?? throw new FormatViolationException("a control entry is null");
+        }
+        catch (JsonException failure)
+        {
+            throw new FormatViolationException($"a control entry cannot be read: {failure.Message}", failure);
+        }
+    }
+}
+
+/// <summary>First entry of an epoch.</summary>
+/// <param name="SlotAt">The slot's <c>confirmed_flush_lsn</c> before streaming began.</param>
+/// <param name="StartedAt">Where the stream starts: the archive's position; the slot's when the archive had none, or when the slot is ahead
+/// (then <c>SlotAt</c> lies above what the archive asked for, and what is between is a gap).</param>
+/// <param name="ServerVersion"><c>server_version_num</c>.</param>
+/// <param name="Incarnation">Random, kept beside the slot in the source: another one means the slot was made anew (a gap).</param>
+/// <param name="Fidelity">What is not captured exactly with this set-up, in words (no event triggers, row filters, …).</param>
+public sealed record StreamOpened(
+    Position SlotAt, Position StartedAt, int ServerVersion, string Database, Guid Incarnation, IReadOnlyList<string> Fidelity) : ControlEntry;
+
+/// <summary>All protected tables as the catalog shows them now; follows <see cref="StreamOpened"/> in every epoch.</summary>
+/// <param name="At">Everything visible to the inventory was committed at or before this position.</param>
+public sealed record Inventory(Position At, IReadOnlyList<CatalogTable> Tables) : ControlEntry;
+
+/// <summary>Nothing is in flight; the WAL up to here holds nothing for us.</summary>
+public sealed record IdlePosition(Position At, SourceTime Time) : ControlEntry;
+
+/// <summary>All sequences, read after everything up to <paramref name="At"/> had been received.</summary>
+public sealed record SequencesSampled(Position At, IReadOnlyList<SequenceState> Sequences) : ControlEntry;
+
+/// <summary>Last entry of a base chunk's answer.</summary>
+/// <param name="Snapshot"><c>pg_current_snapshot()</c> under which the rows were read.</param>
+/// <param name="Table">The table as that same snapshot's transaction saw it; the rows' columns are its non-generated columns in attnum order.</param>
+/// <param name="Barrier">A position after which everything visible to the snapshot is passed.</param>
+public sealed record BaseChunkRead(string Snapshot, CatalogTable Table, Position Barrier, long Rows) : ControlEntry;
+
+/// <summary>Last entry of a schema dump's answer: the dump is exact for every position between the two barriers that no DDL parts.</summary>
+public sealed record SchemaDumped(Position Before, Position After) : ControlEntry;
+
+/// <summary>The order could not be carried out now.</summary>
+/// <param name="Gone">The table does not exist any more: do not ask again.</param>
+public sealed record OrderFailed(string Reason, bool Gone) : ControlEntry;
+
+/// <summary>What the archive tells capture.</summary>
+[JsonPolymorphic(TypeDiscriminatorPropertyName = "is")]
+[JsonDerivedType(typeof(StartStream), "start")]
+[JsonDerivedType(typeof(DurableAt), "durable")]
+[JsonDerivedType(typeof(ReadBaseChunk), "base")]
+[JsonDerivedType(typeof(DumpSchema), "dump")]
+public abstract record ArchiveRequest
+{
+    public byte[] ToBytes() => JsonSerializer.SerializeToUtf8Bytes(this, CoreJson.Default.ArchiveRequest);
+
+    public static ArchiveRequest Parse(ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(bytes, CoreJson.Default.ArchiveRequest)
+                ?? throw new FormatViolationException("an archive request is null");
+        }
+        catch (JsonException failure)
+        {
+            throw new FormatViolationException($"an archive request cannot be read: {failure.Message}", failure);
+        }
+    }
+}
+
+/// <summary>Begin a new epoch at the archive's durable position. Capture ends whatever stream it has. Sent again until blocks of the epoch come.</summary>
+/// <param name="At">Null when the vault is empty.</param>
+public sealed record StartStream(Guid Epoch, Guid Vault, ulong SystemIdentifier, Position? At, Guid? Incarnation) : ArchiveRequest;
+
+/// <summary>Everything up to here is on the medium: the slot may advance.</summary>
+public sealed record DurableAt(Guid Epoch, Position At) : ArchiveRequest;
+
+/// <summary>Read rows of one table in one short transaction.</summary>
+/// <param name="FromPage">First heap page, inclusive.</param>
+/// <param name="ToPage">Exclusive; null = open-ended.</param>
+/// <param name="FileNode">The table must still have this <c>pg_relation_filenode</c>, else the base starts anew; 0 = any.</param>
+/// <param name="Keys">When given: not pages but the rows with these keys (column texts in key order), if they still exist.</param>
+public sealed record ReadBaseChunk(
+    Guid Epoch, ulong Order, uint Oid, uint FileNode, long FromPage, long? ToPage, IReadOnlyList<IReadOnlyList<string>>? Keys) : ArchiveRequest;
+
+/// <summary>Dump the schema between two barriers.</summary>
+public sealed record DumpSchema(Guid Epoch, ulong Order) : ArchiveRequest;
