@@ -43,9 +43,11 @@ public abstract record ControlEntry
 /// (then <c>SlotAt</c> lies above what the archive asked for, and what is between is a gap).</param>
 /// <param name="ServerVersion"><c>server_version_num</c>.</param>
 /// <param name="Incarnation">Random, kept beside the slot in the source: another one means the slot was made anew (a gap).</param>
+/// <param name="AllTables">True when the publication is FOR ALL TABLES: a table created in the stream is protected from its first row.</param>
 /// <param name="Fidelity">What is not captured exactly with this set-up, in words (no event triggers, row filters, …).</param>
 public sealed record StreamOpened(
-    Position SlotAt, Position StartedAt, int ServerVersion, string Database, Guid Incarnation, IReadOnlyList<string> Fidelity) : ControlEntry;
+    Position SlotAt, Position StartedAt, int ServerVersion, string Database, Guid Incarnation,
+    bool AllTables, IReadOnlyList<string> Fidelity) : ControlEntry;
 
 /// <summary>All protected tables as the catalog shows them now; follows <see cref="StreamOpened"/> in every epoch.</summary>
 /// <param name="At">Everything visible to the inventory was committed at or before this position.</param>
