@@ -20,11 +20,14 @@ public enum SegmentKind
 /// <param name="FileHash">SHA-256 over the file's bytes.</param>
 /// <param name="ContentHash">SHA-256 over the events in order (<see cref="ContentHasher"/>).</param>
 /// <param name="First">First and last commit end LSN (events) or <see cref="Lsn.None"/> (base).</param>
+/// <param name="FirstTime">Lowest commit time among the events, not that of the first: commit times run backwards at times.</param>
+/// <param name="LastTime">Highest commit time among the events.</param>
 /// <param name="MaxXid">Highest xid among the events: a snapshot whose xmin lies above sees all of them.</param>
+/// <param name="Timeline">Of the events' positions: after a failover the same LSNs come again. 0 = not said (any).</param>
 public sealed record SegmentEntry(
     string Path, SegmentKind Kind, int Relation, int Shape, int BaseId, int Chunk,
     long Bytes, long Rows, Sha256 FileHash, Sha256 ContentHash,
-    Lsn First, Lsn Last, SourceTime? FirstTime, SourceTime? LastTime, ulong MaxXid);
+    Lsn First, Lsn Last, SourceTime? FirstTime, SourceTime? LastTime, ulong MaxXid, uint Timeline = 0);
 
 /// <summary>One chunk of a base, read by COPY in one short transaction.</summary>
 /// <param name="Snapshot"><c>pg_current_snapshot()</c> of that transaction, as text.</param>

@@ -20,6 +20,17 @@ public sealed class Snapshot
 
     public bool Sees(ulong xid) => xid < Xmin || (xid < Xmax && !_inProgress.Contains(xid));
 
+    /// <summary>Orders snapshots of one server by age. What snapshots see only grows, so the order is total:
+    /// the newer one sees everything that the older one sees.</summary>
+    public static int CompareAge(Snapshot left, Snapshot right)
+    {
+        var byXmax = left.Xmax.CompareTo(right.Xmax);
+        if (byXmax != 0)
+            return byXmax;
+        var byXmin = left.Xmin.CompareTo(right.Xmin);
+        return byXmin != 0 ? byXmin : right._inProgress.Count.CompareTo(left._inProgress.Count);
+    }
+
     /// <exception cref="FormatException">The text is not <c>xmin:xmax:xip,…</c>.</exception>
     public static Snapshot Parse(string text)
     {
