@@ -1,0 +1,56 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using CrmBackup.Cdc.Core;
+
+namespace CrmBackup.Cdc.Vault;
+
+/// <summary>Whose segment it is.</summary>
+public sealed record SegmentOrigin(Guid Vault, VaultFormat Format, ulong SystemIdentifier, uint Timeline);
+
+/// <summary>One user column of a table segment: where its values stand in the file.</summary>
+/// <param name="AttNum">The column's number in the source's catalog.</param>
+/// <param name="Column">Its name in the file: the user's own, unless that was taken.</param>
+/// <param name="Twin">How the typed value is written.</param>
+public sealed record SegmentColumn(short AttNum, string Column, string Twin);
+
+/// <summary>What a segment says about itself, as JSON under the key <c>crmbackup</c> of its Parquet key-value metadata:
+/// with it a lone file can be taken back into a vault whose commits are gone.</summary>
+/// <param name="Relations">The shapes that its tuples follow.</param>
+/// <param name="Columns">Of table segments, in the order of the tuples.</param>
+/// <param name="Base">Of base segments: the chunk, with its snapshot.</param>
+public sealed record SegmentDescription(
+    SegmentOrigin Origin, SegmentKind Kind, int Relation, int Shape, int BaseId, int Chunk, long Rows, Sha256 ContentHash,
+    Lsn First, Lsn Last, SourceTime? FirstTime, SourceTime? LastTime, ulong MaxXid,
+    IReadOnlyList<RelationShape> Relations, IReadOnlyList<SegmentColumn>? Columns = null, BaseChunk? Base = null)
+{
+    public const string Key = "crmbackup";
+
+    public string ToJson() => JsonSerializer.Serialize(this, SegmentJson.Default.SegmentDescription);
+
+    public static SegmentDescription Parse(string file, IReadOnlyDictionary<string, string>? metadata)
+    {
+        if (metadata is null || !metadata.TryGetValue(Key, out var json))
+            throw new FormatViolationException($"{file} is a Parquet file, but not a segment: it does not describe itself");
+        try
+        {
+            return JsonSerializer.Deserialize(json, SegmentJson.Default.SegmentDescription)
+                ?? throw new FormatViolationException($"the description of {file} is null");
+        }
+        catch (JsonException failure)
+        {
+            throw new FormatViolationException($"the description of {file} cannot be read: {failure.Message}", failure);
+        }
+    }
+
+    /// <summary>The entry a commit would name the file with.</summary>
+    public SegmentEntry ToEntry(string path, long bytes, Sha256 fileHash) =>
+        new(path, Kind, Relation, Shape, BaseId, Chunk, bytes, Rows, fileHash, ContentHash, First, Last, FirstTime, LastTime, MaxXid);
+}
+
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    UseStringEnumConverter = true,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    Converters = [typeof(LsnJson), typeof(Sha256Json), typeof(SourceTimeJson)])]
+[JsonSerializable(typeof(SegmentDescription))]
+sealed partial class SegmentJson : JsonSerializerContext;

@@ -1,0 +1,104 @@
+using System.Security.Cryptography;
+using CrmBackup.Cdc.Core;
+using ParquetSharp;
+
+namespace CrmBackup.Cdc.Vault;
+
+/// <summary>A segment whose bytes were compared with the hash its commit gives, open for reading. Owns the stream.
+/// Not thread-safe, one reading at a time.</summary>
+public sealed class SegmentFile : IDisposable
+{
+    readonly Stream _stream;
+    readonly ParquetFileReader _parquet;
+
+    SegmentFile(string path, Stream stream)
+    {
+        _stream = stream;
+        try
+        {
+            _parquet = new ParquetFileReader(stream, leaveOpen: true);
+            Description = SegmentDescription.Parse(path, _parquet.FileMetaData.KeyValueMetadata);
+        }
+        catch (ParquetException failure)
+        {
+            throw new FormatViolationException($"{path} cannot be read as Parquet: {failure.Message}", failure);
+        }
+    }
+
+    public SegmentDescription Description { get; }
+
+    /// <summary>Hashes the whole file first: nothing of it is used before it is what the commit says.</summary>
+    /// <param name="stream">Readable and seekable; owned from here on, also when this throws.</param>
+    /// <exception cref="DifferenceException">The file is not the one that was committed.</exception>
+    public static SegmentFile OpenVerified(Stream stream, SegmentEntry entry)
+    {
+        try
+        {
+            VerifyHash(stream, entry);
+            stream.Position = 0;
+            var file = new SegmentFile(entry.Path, stream);
+            var said = file.Description.ToEntry(entry.Path, entry.Bytes, entry.FileHash);
+            return said == entry
+                ? file
+                : throw new DifferenceException(
+                    $"{entry.Path} describes itself differently from its commit: {said} instead of {entry}", VerifyHint);
+        }
+        catch
+        {
+            stream.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>For a lone file, whose commits are gone: only what it says about itself is known.</summary>
+    public static SegmentFile OpenAlone(Stream stream, string path)
+    {
+        try
+        {
+            return new SegmentFile(path, stream);
+        }
+        catch
+        {
+            stream.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Reads a segment back and compares it with its entry: file hash, rows, and content hash of what it decodes to.</summary>
+    /// <exception cref="DifferenceException">It does not hold what was written.</exception>
+    public static void VerifyWritten(Stream stream, SegmentEntry entry)
+    {
+        using var file = OpenVerified(stream, entry);
+        using var tally = new EventTally();
+        foreach (var change in file.ReadEvents())
+            tally.Add(change);
+        if (tally.Rows != entry.Rows || tally.ContentHash() != entry.ContentHash)
+            throw new DifferenceException($"{entry.Path} does not read back as what was written into it", VerifyHint);
+    }
+
+    /// <summary>The events in commit order. Tuples are valid until the enumeration moves on.</summary>
+    /// <param name="relation">Only this relation's events; null = all.</param>
+    public IEnumerable<ChangeEvent> ReadEvents(int? relation = null) => Description.Kind switch
+    {
+        SegmentKind.Log => LogSegmentReader.Read(_parquet, relation),
+        _ => throw new InvalidOperationException($"a {Description.Kind} segment holds no events"),
+    };
+
+    const string VerifyHint = "Run 'crmbackup verify' to see which restore points remain.";
+
+    static void VerifyHash(Stream stream, SegmentEntry entry)
+    {
+        stream.Position = 0;
+        var hash = Sha256.From(SHA256.HashData(stream));
+        if (stream.Length != entry.Bytes || hash != entry.FileHash)
+            throw new DifferenceException(
+                $"{entry.Path} is damaged: {stream.Length} bytes with SHA-256 {hash}, its commit says {entry.Bytes} with {entry.FileHash}",
+                VerifyHint);
+    }
+
+    public void Dispose()
+    {
+        _parquet.Dispose();
+        _stream.Dispose();
+    }
+}
