@@ -1,0 +1,77 @@
+namespace CrmBackup.Cdc.EndToEnd;
+
+sealed class LocalPostgres : PostgresServer
+{
+    /// <summary>PostgreSQL refuses to run as root.</summary>
+    static readonly string[] _asPostgres = Environment.UserName == "root"
+        ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
+    readonly string _home = Directory.CreateTempSubdirectory("crmbackup-postgres-").FullName;
+    readonly IReadOnlyDictionary<string, string> _settings;
+    ServerProcess? _process;
+
+    public LocalPostgres(IReadOnlyDictionary<string, string> settings, string? major)
+    {
+        _settings = settings;
+        BinDirectory = Installed(major);
+    }
+
+    public override string BinDirectory { get; }
+    string Data => Path.Combine(_home, "data");
+    string Log => Path.Combine(_home, "log");
+
+    /// <summary>The folder of the newest installed major, or of the one asked for.</summary>
+    public static string Installed(string? major)
+    {
+        const string root = "/usr/lib/postgresql";
+        var folders = Directory.Exists(root) ? Directory.GetDirectories(root) : [];
+        return folders
+            .Where(folder => File.Exists(Path.Combine(folder, "bin", "postgres")))
+            .Where(folder => major is null || Path.GetFileName(folder) == major)
+            .OrderByDescending(folder => int.TryParse(Path.GetFileName(folder), out var number) ? number : 0)
+            .Select(folder => Path.Combine(folder, "bin"))
+            .FirstOrDefault() ?? throw new InvalidOperationException(
+                $"PostgreSQL {major} is not installed under {root} and no Docker daemon answers: apt-get install postgresql{(major is null ? "" : $"-{major}")}");
+    }
+
+    public override async Task StartAgainAsync()
+    {
+        if (!Directory.Exists(Data))
+            await CreateAsync();
+        _process = await ServerProcess.StartAsync(_home, Log, [
+            .. _asPostgres, Path.Combine(BinDirectory, "postgres"), "-D", Data,
+            "-c", "listen_addresses=127.0.0.1", "-p", $"{Port}", "-c", $"unix_socket_directories={_home}",
+            .. _settings.SelectMany(setting => new[] { "-c", $"{setting.Key}={setting.Value}" })]);
+        await AnswersAsync(() => _process.Runs);
+    }
+
+    async Task CreateAsync()
+    {
+        if (_asPostgres.Length > 0)
+            await Command.RunAsync("chown", "postgres:postgres", _home);
+        await Command.RunAsync([
+            .. _asPostgres, Path.Combine(BinDirectory, "initdb"), "-D", Data, "--username=postgres", "--auth=trust",
+            "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+    }
+
+    public override async Task KillAsync()
+    {
+        await _process!.KillAsync();
+        _process = null;
+    }
+
+    public override async Task StopAsync()
+    {
+        await _process!.StopAsync(signal: 2);
+        _process = null;
+    }
+
+    public override async Task<string> LogTailAsync() =>
+        File.Exists(Log) ? string.Join('\n', (await File.ReadAllLinesAsync(Log)).TakeLast(60)) : "";
+
+    public override async ValueTask DisposeAsync()
+    {
+        if (_process is not null)
+            await KillAsync();
+        Directory.Delete(_home, recursive: true);
+    }
+}
