@@ -1,1 +1,4 @@
-Console.Error.WriteLine("crmbackup: no command"); return 2;
+using CrmBackup.Cdc.Cli;
+
+using var stop = new StopSignals();
+return await CommandLine.RunAsync(args, new Terminal(Console.Out, Console.Error), stop.Token);

@@ -1,0 +1,82 @@
+using System.Collections;
+using System.CommandLine;
+using System.Text.Json;
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
+using Microsoft.Extensions.Logging;
+
+namespace CrmBackup.Cdc.Cli;
+
+/// <summary>One call of a verb: its words, its settings, its streams.</summary>
+sealed class Invocation
+{
+    readonly ParseResult _parsed;
+
+    public Invocation(ParseResult parsed, Terminal terminal)
+    {
+        (_parsed, Terminal) = (parsed, terminal);
+        Settings = SettingsReader.Read(parsed.GetValue(SharedOptions.Config), Environment.GetEnvironmentVariables(), GivenAsOptions());
+        Logging = LoggerFactory.Create(logging => logging
+            .SetMinimumLevel(LeastLevel)
+            .AddProvider(new LineLogger(terminal, LeastLevel, Clock)));
+        WarnOfPassword(SharedOptions.Source);
+        WarnOfPassword(SharedOptions.Broker);
+    }
+
+    public Terminal Terminal { get; }
+
+    public Settings Settings { get; }
+
+    public ILoggerFactory Logging { get; }
+
+    public TimeProvider Clock { get; } = TimeProvider.System;
+
+    public bool WantsJson => _parsed.GetValue(SharedOptions.Output) == "json";
+
+    public bool IsQuiet => _parsed.GetValue(SharedOptions.Quiet);
+
+    public bool IsVerbose => _parsed.GetValue(SharedOptions.Verbose);
+
+    public LogLevel LeastLevel => IsVerbose ? LogLevel.Debug : IsQuiet ? LogLevel.Warning : LogLevel.Information;
+
+    public T? Get<T>(Option<T> option) => _parsed.GetValue(option);
+
+    public T? Get<T>(Argument<T> argument) => _parsed.GetValue(argument);
+
+    public bool Has(Option option) => _parsed.GetResult(option) is { Implicit: false };
+
+    /// <summary>The answer: <paramref name="text"/> for people, or the whole of <paramref name="answer"/> as one JSON line.</summary>
+    public void Answer<T>(T answer, Action<TextWriter> text)
+    {
+        if (WantsJson)
+            Terminal.Data.WriteLine(JsonSerializer.Serialize(answer, OutputJson.Options));
+        else
+            text(Terminal.Data);
+        Terminal.Data.Flush();
+    }
+
+    /// <exception cref="RefusedException">Neither <c>--yes</c> nor a person who said yes.</exception>
+    public void ConfirmOrRefuse(string question)
+    {
+        if (!_parsed.GetValue(SharedOptions.Yes) && !Terminal.Confirm(question))
+            throw new RefusedException("not confirmed, nothing was done", "Say yes, or give --yes where nobody can be asked.");
+    }
+
+    IEnumerable<(string Path, string Value, string Option)> GivenAsOptions()
+    {
+        foreach (var (option, path) in new[]
+            { (SharedOptions.Source, "source"), (SharedOptions.Vault, "vault"), (SharedOptions.Broker, "broker") })
+            if (_parsed.GetResult(option) is { Implicit: false } && _parsed.GetValue(option) is { } value)
+                yield return (path, value, option.Name);
+    }
+
+    void WarnOfPassword(Option<string> option)
+    {
+        if (_parsed.GetResult(option) is { Implicit: false } && _parsed.GetValue(option) is { } text && HoldsPassword(text))
+            Logging.CreateLogger("CrmBackup.Cdc.Cli").PasswordInOption(option.Name);
+    }
+
+    static bool HoldsPassword(string text) => text.StartsWith("amqp", StringComparison.OrdinalIgnoreCase)
+        ? Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.UserInfo.Contains(':', StringComparison.Ordinal)
+        : ConnectionText.HoldsPassword(text);
+}

@@ -1,0 +1,68 @@
+using CrmBackup.Cdc.Core;
+
+namespace CrmBackup.Cdc.Cli;
+
+/// <summary>Everything that can be set, in one tree: the paths of <c>crmbackup.json</c> and of the environment's names follow from it.
+/// <c>schemas/config.schema.json</c> describes it; a test holds the two together.</summary>
+sealed record Settings
+{
+    public SourceSettings Source { get; init; } = new();
+    public VaultSettings Vault { get; init; } = new();
+    public BrokerSettings Broker { get; init; } = new();
+
+    public string SourceConnection => Source.Connection
+        ?? throw Missing("source", "--source \"Host=db.example;Database=crm;Username=backup\"");
+
+    public string VaultPath => Vault.Path ?? throw Missing("vault", "--vault /backup/crm");
+
+    public string BrokerUri => Broker.Uri ?? throw Missing("broker", "--broker amqp://user@mq.example/");
+
+    static UsageException Missing(string what, string example) =>
+        new($"no {what} is given", $"Add {example}, or set CRMBACKUP__{what.ToUpperInvariant()}, or \"{what}\" in crmbackup.json.");
+}
+
+/// <summary>The CRM's database. <c>"source": "Host=…"</c> is short for <c>source.connection</c>.</summary>
+sealed record SourceSettings
+{
+    /// <summary>Npgsql connection string or <c>postgres://</c> URI.</summary>
+    [Short, Secret]
+    public string? Connection { get; init; }
+
+    /// <summary>A file whose only line is the connection: for secrets that a supervisor mounts.</summary>
+    [ReplacedBy(nameof(Connection))]
+    public string? ConnectionFile { get; init; }
+}
+
+/// <summary>Where the backup lives. <c>"vault": "/backup/crm"</c> is short for <c>vault.path</c>.</summary>
+sealed record VaultSettings
+{
+    [Short]
+    public string? Path { get; init; }
+}
+
+/// <summary>The broker between capture and archive; without it they share one process. <c>"broker": "amqp://…"</c> is short for
+/// <c>broker.uri</c>.</summary>
+sealed record BrokerSettings
+{
+    [Short, Secret]
+    public string? Uri { get; init; }
+
+    /// <summary>A file whose only line is the URI.</summary>
+    [ReplacedBy(nameof(Uri))]
+    public string? UriFile { get; init; }
+}
+
+/// <summary>The setting that its section's name alone stands for.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+sealed class ShortAttribute : Attribute;
+
+/// <summary>May hold a password: never printed.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+sealed class SecretAttribute : Attribute;
+
+/// <summary>Names a file that holds the value of another setting; of the two the one given last counts.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+sealed class ReplacedByAttribute(string setting) : Attribute
+{
+    public string Setting { get; } = setting;
+}
