@@ -18,12 +18,12 @@ sealed class EventTally : IDisposable
     {
         _content.Add(change);
         if (Rows++ == 0)
-        {
             First = change.CommitLsn;
-            FirstTime = change.CommitTime;
-        }
         Last = change.CommitLsn;
-        LastTime = change.CommitTime;
+        if (FirstTime is null || change.CommitTime < FirstTime)
+            FirstTime = change.CommitTime;
+        if (LastTime is null || change.CommitTime > LastTime)
+            LastTime = change.CommitTime;
         MaxXid = Math.Max(MaxXid, change.Xid);
     }
 

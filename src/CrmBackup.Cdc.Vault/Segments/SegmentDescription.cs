@@ -44,7 +44,8 @@ public sealed record SegmentDescription(
 
     /// <summary>The entry a commit would name the file with.</summary>
     public SegmentEntry ToEntry(string path, long bytes, Sha256 fileHash) =>
-        new(path, Kind, Relation, Shape, BaseId, Chunk, bytes, Rows, fileHash, ContentHash, First, Last, FirstTime, LastTime, MaxXid);
+        new(path, Kind, Relation, Shape, BaseId, Chunk, bytes, Rows, fileHash, ContentHash, First, Last, FirstTime, LastTime, MaxXid,
+            Origin.Timeline);
 }
 
 [JsonSourceGenerationOptions(
