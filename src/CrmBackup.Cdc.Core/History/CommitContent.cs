@@ -73,24 +73,27 @@ public sealed record WriterIdentity(Guid Id, int Epoch, string Host, int Pid);
 /// <summary>Everything before or at this position is part of the vault.</summary>
 public sealed record CoveredTo(Position Position, SourceTime? SourceTime);
 
-/// <summary>The lists of one commit. An empty list is not written. <see cref="VaultState"/> folds them.</summary>
+/// <summary>The lists of one commit. An empty list is not written; a list that is not there (the JSON reader
+/// gives null) is empty. <see cref="VaultState"/> folds them.</summary>
 public sealed record CommitContent
 {
-    public IReadOnlyList<SegmentEntry> Add { get; init; } = [];
+    static readonly IReadOnlyDictionary<string, string> Nothing = new Dictionary<string, string>();
+
+    public IReadOnlyList<SegmentEntry> Add { get; init => field = value ?? []; } = [];
     /// <summary>Paths that leave the live set; the files stay until prune's grace is over.</summary>
-    public IReadOnlyList<string> Remove { get; init; } = [];
-    public IReadOnlyList<RelationShape> Relations { get; init; } = [];
-    public IReadOnlyList<SchemaVersion> Schemas { get; init; } = [];
-    public IReadOnlyList<BaseChunk> BaseChunks { get; init; } = [];
-    public IReadOnlyList<BaseComplete> Bases { get; init; } = [];
-    public IReadOnlyList<Mark> Marks { get; init; } = [];
-    public IReadOnlyList<Gap> Gaps { get; init; } = [];
-    public IReadOnlyList<SequenceSample> Sequences { get; init; } = [];
+    public IReadOnlyList<string> Remove { get; init => field = value ?? []; } = [];
+    public IReadOnlyList<RelationShape> Relations { get; init => field = value ?? []; } = [];
+    public IReadOnlyList<SchemaVersion> Schemas { get; init => field = value ?? []; } = [];
+    public IReadOnlyList<BaseChunk> BaseChunks { get; init => field = value ?? []; } = [];
+    public IReadOnlyList<BaseComplete> Bases { get; init => field = value ?? []; } = [];
+    public IReadOnlyList<Mark> Marks { get; init => field = value ?? []; } = [];
+    public IReadOnlyList<Gap> Gaps { get; init => field = value ?? []; } = [];
+    public IReadOnlyList<SequenceSample> Sequences { get; init => field = value ?? []; } = [];
     /// <summary>Relations that were chosen not to be protected any more; coverage ends at the commit's position.</summary>
-    public IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
+    public IReadOnlyDictionary<string, string> Settings { get; init => field = value ?? Nothing; } = Nothing;
     public CoveredTo? CoveredTo { get; init; }
     /// <summary>The settled watermark: every event at or before it stands in table segments.</summary>
     public Lsn? SettledTo { get; init; }
     /// <summary>Features a reader must know to read this vault right.</summary>
-    public IReadOnlyList<string> Requires { get; init; } = [];
+    public IReadOnlyList<string> Requires { get; init => field = value ?? []; } = [];
 }
