@@ -1,0 +1,123 @@
+using System.Text.Json;
+using CrmBackup.Cdc.Core;
+
+namespace CrmBackup.Cdc.Vault;
+
+/// <summary>The read side of a vault: its identity and what its commits say together. Not thread-safe; states are immutable.</summary>
+public sealed class BackupVault
+{
+    BackupVault(IMedium medium, VaultIdentity identity, Sha256 identityHash)
+    {
+        Medium = medium;
+        Identity = identity;
+        State = VaultState.Empty with { HeadHash = identityHash };
+    }
+
+    public IMedium Medium { get; }
+
+    public VaultIdentity Identity { get; }
+
+    public VaultState State { get; private set; }
+
+    /// <summary>The newest commit read; null when there is none yet.</summary>
+    public Commit? Newest { get; private set; }
+
+    /// <summary>Torn files behind the newest commit: a create was cut off there. The next writer sets them aside.</summary>
+    public IReadOnlyList<FileReference> Torn { get; private set; } = [];
+
+    /// <summary>Makes a vault on an empty medium.</summary>
+    /// <exception cref="RefusedException">There is one already, or something else.</exception>
+    public static async Task<BackupVault> CreateAsync(IMedium medium, VaultIdentity identity, CancellationToken stop)
+    {
+        await foreach (var file in medium.ListAsync("", null, stop))
+            if (!file.Path.StartsWith("tmp/", StringComparison.Ordinal))
+                throw file.Path == VaultPath.Identity || await medium.ReadAsync(VaultPath.Identity, stop) is not null
+                    ? new RefusedException(
+                        $"there is a vault at {medium.Location} already", "Choose an empty folder, or go on with that vault.")
+                    : new RefusedException($"{medium.Location} is not empty: it holds {file.Path}", "Choose an empty folder for a new vault.");
+        var bytes = JsonSerializer.SerializeToUtf8Bytes(identity, CommitJson.Default.VaultIdentity);
+        if (!await medium.TryCreateAsync(VaultPath.Identity, bytes, stop))
+            throw new RefusedException(
+                $"another process has just made a vault at {medium.Location}", "Only one vault can live there: use that one.");
+        return new BackupVault(medium, identity, Sha256.Of(bytes));
+    }
+
+    /// <summary>Opens a vault and reads its newest state.</summary>
+    /// <param name="expected">When given: the vault must be this one.</param>
+    /// <exception cref="RefusedException">No vault, another vault, or a newer program's.</exception>
+    public static async Task<BackupVault> OpenAsync(IMedium medium, CancellationToken stop, Guid? expected = null)
+    {
+        var bytes = await medium.ReadAsync(VaultPath.Identity, stop) ?? throw await NoVaultAsync(medium, stop);
+        var identity = ParseIdentity(medium, bytes);
+        if (expected is { } id && identity.Id != id)
+            throw new RefusedException(
+                $"the vault at {medium.Location} is {identity.Id}, expected was {id}",
+                "Another disk may be mounted there: mount the right one, or correct --vault.");
+        var vault = new BackupVault(medium, identity, Sha256.Of(bytes));
+        var chain = await vault.ReadOnAsync(stop);
+        await chain.ProveEndAsync(stop);
+        return vault;
+    }
+
+    /// <summary>Reads the commits that came since. Cheap when there are none.</summary>
+    public async Task<VaultState> RefreshAsync(CancellationToken stop)
+    {
+        await ReadOnAsync(stop);
+        return State;
+    }
+
+    async Task<CommitChain> ReadOnAsync(CancellationToken stop)
+    {
+        var chain = new CommitChain(Medium, State.Head, State.HeadHash);
+        while (await chain.NextAsync(stop) is { } link)
+            Accept(link, State.Apply(link));
+        Torn = chain.Torn;
+        return chain;
+    }
+
+    /// <summary>For the writer: its own commit needs no reading.</summary>
+    internal VaultState Accept(CommitLink link, VaultState state)
+    {
+        (State, Newest, Torn) = (state, link.Commit, []);
+        return state;
+    }
+
+    static VaultIdentity ParseIdentity(IMedium medium, byte[] bytes)
+    {
+        VaultIdentity identity;
+        try
+        {
+            identity = JsonSerializer.Deserialize(bytes, CommitJson.Default.VaultIdentity)
+                ?? throw new FormatViolationException($"{medium.Location}/{VaultPath.Identity} is null");
+        }
+        catch (JsonException failure)
+        {
+            throw new FormatViolationException($"{medium.Location}/{VaultPath.Identity} cannot be read: {failure.Message}", failure);
+        }
+        if (identity.Format.Major > VaultFormat.Current.Major)
+            throw new RefusedException(
+                $"the vault at {medium.Location} has format {identity.Format.Major}.{identity.Format.Minor}; this program reads up to {VaultFormat.Current.Major}",
+                "Use the newer crmbackup that wrote this vault.");
+        return identity;
+    }
+
+    static async Task<RefusedException> NoVaultAsync(IMedium medium, CancellationToken stop)
+    {
+        try
+        {
+            await foreach (var file in medium.ListAsync("", null, stop))
+                return new RefusedException(
+                    $"there is no vault at {medium.Location}: it holds {file.Path}, but no vault.json",
+                    "Correct --vault, or make a vault with 'crmbackup init' in an empty folder.");
+        }
+        catch (MediumException absent) when (absent.Failure == MediumFailure.Absent)
+        {
+            return new RefusedException(
+                $"there is no vault at {medium.Location}: there is no such folder",
+                "Mount the disk that holds it, correct --vault, or make a vault with 'crmbackup init'.");
+        }
+        return new RefusedException(
+            $"there is no vault at {medium.Location}: the folder is empty",
+            "Is the disk mounted? If there never was a vault, make one with 'crmbackup init'.");
+    }
+}

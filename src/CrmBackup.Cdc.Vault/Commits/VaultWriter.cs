@@ -1,0 +1,126 @@
+using CrmBackup.Cdc.Core;
+
+namespace CrmBackup.Cdc.Vault;
+
+/// <summary>The one writer of a vault. Opening it fences every earlier writer: their next commit finds its number taken.
+/// After an exception from <see cref="CommitAsync"/> open a new one: whether the commit exists is only known by reading.
+/// Commits come from one caller at a time; names may be asked for from several threads.</summary>
+public sealed class VaultWriter : IDisposable
+{
+    const string LockName = "writer.lock";
+
+    /// <summary>A torn newest file is another writer's crash only when nobody goes on writing it for so long.</summary>
+    static readonly TimeSpan TornSettles = TimeSpan.FromSeconds(10);
+
+    readonly BackupVault _vault;
+    readonly TimeProvider _clock;
+    readonly WriterIdentity _identity;
+    readonly IDisposable _lock;
+    long _counter;
+    bool _broken;
+
+    VaultWriter(BackupVault vault, TimeProvider clock, WriterIdentity identity, IDisposable writerLock) =>
+        (_vault, _clock, _identity, _lock) = (vault, clock, identity, writerLock);
+
+    public int Epoch => _identity.Epoch;
+
+    public VaultState State => _vault.State;
+
+    /// <exception cref="RefusedException">Another writer is at work.</exception>
+    public static async Task<VaultWriter> OpenAsync(
+        BackupVault vault, TimeProvider clock, string host, int pid, CancellationToken stop)
+    {
+        var writerLock = vault.Medium.TryLock(LockName);
+        try
+        {
+            await vault.RefreshAsync(stop);
+            if (writerLock is null)
+                throw InUse(vault);
+            if (vault.Newest is { } newest && newest.Head.Format.Minor > VaultFormat.Current.Minor)
+                throw new RefusedException(
+                    $"the vault at {vault.Medium.Location} is written in format {newest.Head.Format.Major}.{newest.Head.Format.Minor}, newer than this program's",
+                    "Use the newer crmbackup; this one may read the vault, but not write it.");
+            var torn = await SettledTornAsync(vault, clock, stop);
+            var identity = new WriterIdentity(Guid.NewGuid(), vault.State.Epoch + 1, host, pid);
+            var writer = new VaultWriter(vault, clock, identity, writerLock);
+            await writer.CommitAsync(new CommitContent(), torn, stop);
+            return writer;
+        }
+        catch
+        {
+            writerLock?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Never given twice in the vault's life, together with <see cref="Epoch"/>.</summary>
+    public long NextCounter() => Interlocked.Increment(ref _counter);
+
+    public string NextLogPath(DateOnly day, Lsn first) => VaultPath.Log(day, Epoch, NextCounter(), first);
+
+    public string NextTablePath(RelationShape shape, SegmentKind kind, DateOnly day) =>
+        VaultPath.Table(shape, kind, day, $"{Epoch:D8}-{NextCounter():D12}");
+
+    /// <summary>Makes the content part of the backup, all of it or nothing. Durable when it returns.</summary>
+    /// <exception cref="RefusedException">Another writer has taken over.</exception>
+    public Task<VaultState> CommitAsync(CommitContent content, CancellationToken stop) => CommitAsync(content, [], stop);
+
+    async Task<VaultState> CommitAsync(CommitContent content, IReadOnlyList<FileReference> setAside, CancellationToken stop)
+    {
+        if (_broken)
+            throw new InvalidOperationException("the outcome of a commit is unknown: open a new writer");
+        var (before, hash) = setAside.Count > 0
+            ? (setAside[^1].Number, setAside[^1].Hash) : (_vault.State.Head, _vault.State.HeadHash);
+        var number = before + 1;
+        var head = new CommitHead(
+            VaultFormat.Current, number, hash, _clock.GetUtcNow(), _identity, SetAside: setAside.Count > 0 ? setAside : null);
+        var file = CommitCodec.Encode(head, content);
+        // Read back as any reader would, and folded, before it exists: what cannot be applied is not written.
+        var link = new CommitLink(setAside, CommitCodec.Parse(number, file));
+        var next = _vault.State.Apply(link);
+        _broken = true;
+        if (!await _vault.Medium.TryCreateAsync(VaultPath.Commit(number), file, stop))
+            throw await TakenAsync(number, stop);
+        if (!_vault.Medium.CreatesWhole && await _vault.Medium.ReadAsync(VaultPath.Commit(number + 1), stop) is not null)
+            throw await TakenAsync(number + 1, stop);
+        _broken = false;
+        return _vault.Accept(link, next);
+    }
+
+    public void Dispose() => _lock.Dispose();
+
+    static async Task<IReadOnlyList<FileReference>> SettledTornAsync(BackupVault vault, TimeProvider clock, CancellationToken stop)
+    {
+        while (vault.Torn.Count > 0)
+        {
+            var seen = vault.Torn;
+            await Task.Delay(TornSettles, clock, stop);
+            await vault.RefreshAsync(stop);
+            if (vault.Torn.SequenceEqual(seen))
+                return seen;
+        }
+        return [];
+    }
+
+    async Task<RefusedException> TakenAsync(long number, CancellationToken stop)
+    {
+        var file = await _vault.Medium.ReadAsync(VaultPath.Commit(number), stop);
+        if (file is null || CommitCodec.IsTorn(file))
+            return new RefusedException(
+                $"another writer is just making commit {number} of the vault at {_vault.Medium.Location}",
+                "Only one process may write a vault: stop one of them.");
+        var other = CommitCodec.Parse(number, file).Head;
+        Invariant.Holds(other.Writer.Epoch >= Epoch, $"commit {number} was made by a writer of epoch {other.Writer.Epoch}, older than ours, {Epoch}");
+        return new RefusedException(
+            $"another writer has taken over the vault at {_vault.Medium.Location}: {Describe(other)}",
+            "Only one process may write a vault: stop that one, or leave it to it.");
+    }
+
+    static RefusedException InUse(BackupVault vault) => new(
+        $"the vault at {vault.Medium.Location} is being written by another process"
+            + (vault.Newest is { } newest ? $": {Describe(newest.Head)}" : ""),
+        "Only one process may write a vault: stop that one, or leave it to it.");
+
+    static string Describe(CommitHead head) =>
+        $"process {head.Writer.Pid} on {head.Writer.Host}, epoch {head.Writer.Epoch}, at {head.Time:yyyy-MM-dd HH:mm:ss}+00";
+}

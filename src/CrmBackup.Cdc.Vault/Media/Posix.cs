@@ -1,0 +1,105 @@
+using System.Runtime.InteropServices;
+
+namespace CrmBackup.Cdc.Vault;
+
+/// <summary>The few system calls that .NET does not offer: an exclusive name for a finished file (link), the durability of a
+/// directory (fsync), and what a file system can hold (statvfs). Elsewhere than on Linux and macOS link answers "refused".</summary>
+static class Posix
+{
+    public enum LinkResult
+    {
+        Linked,
+        /// <summary>The name is taken.</summary>
+        Exists,
+        /// <summary>A folder of the name, or the file itself, is not there.</summary>
+        Missing,
+        /// <summary>This file system has no links.</summary>
+        Refused,
+        /// <summary>Whether the name was given is not known: look.</summary>
+        Unknown,
+    }
+
+    /// <param name="error">The errno, 0 when linked.</param>
+    public static LinkResult Link(string existing, string name, out int error)
+    {
+        error = 0;
+        if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS())
+            return LinkResult.Refused;
+        if (link(existing, name) == 0)
+            return LinkResult.Linked;
+        error = Marshal.GetLastPInvokeError();
+        return error switch
+        {
+            17 => LinkResult.Exists,
+            2 => LinkResult.Missing,
+            // EPERM (FAT, exFAT, protected hard links), EMLINK, ENOSYS, EOPNOTSUPP
+            1 or 31 or 38 or 95 or 78 or 45 or 102 => LinkResult.Refused,
+            _ => LinkResult.Unknown,
+        };
+    }
+
+    /// <summary>Makes the names in a directory durable.</summary>
+    /// <returns>False when this file system cannot sync directories (EINVAL): it then has no need, or no hope.</returns>
+    /// <exception cref="IOException">It could not: nothing in the directory may be taken as durable.</exception>
+    public static bool SyncDirectory(string directory)
+    {
+        if (OperatingSystem.IsWindows())
+            return false;
+        var handle = Retry(() => open(directory, OperatingSystem.IsMacOS() ? 0x1000000 : 0x80000, 0));
+        if (handle < 0)
+            throw new IOException($"cannot open the directory {directory}: {Error()}");
+        try
+        {
+            if (Retry(() => fsync(handle)) == 0)
+                return true;
+            var errno = Marshal.GetLastPInvokeError();
+            return errno is 22 or 95 ? false : throw new IOException($"cannot sync the directory {directory}: {Error()}");
+        }
+        finally
+        {
+            _ = close(handle);
+        }
+    }
+
+    /// <summary>Free inodes and the longest name of the file system; null where that is not known.</summary>
+    public static (long FreeInodes, long NameLengthMax)? FileSystemLimits(string path)
+    {
+        if (!OperatingSystem.IsLinux() || !Environment.Is64BitProcess)
+            return null;
+        // struct statvfs of 64-bit Linux: eleven words, then reserve.
+        var words = new ulong[32];
+        return statvfs(path, words) == 0 ? ((long)words[7], (long)words[10]) : null;
+    }
+
+    public static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);
+
+    static string Error() => Describe(Marshal.GetLastPInvokeError());
+
+    static int Retry(Func<int> call)
+    {
+        const int interrupted = 4;
+        int result;
+        do
+            result = call();
+        while (result < 0 && Marshal.GetLastPInvokeError() == interrupted);
+        return result;
+    }
+
+#pragma warning disable SYSLIB1054, CA5392 // LibraryImport needs unsafe code, which this solution does without
+    [DllImport("libc", SetLastError = true)]
+    static extern int link(
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string existing, [MarshalAs(UnmanagedType.LPUTF8Str)] string name);
+
+    [DllImport("libc", SetLastError = true)]
+    static extern int open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags, int mode);
+
+    [DllImport("libc", SetLastError = true)]
+    static extern int fsync(int handle);
+
+    [DllImport("libc", SetLastError = true)]
+    static extern int close(int handle);
+
+    [DllImport("libc", SetLastError = true)]
+    static extern int statvfs([MarshalAs(UnmanagedType.LPUTF8Str)] string path, [Out] ulong[] words);
+#pragma warning restore SYSLIB1054, CA5392
+}
