@@ -10,12 +10,16 @@ public sealed class BackupVault
     {
         Medium = medium;
         Identity = identity;
+        IdentityHash = identityHash;
         State = VaultState.Empty with { HeadHash = identityHash };
     }
 
     public IMedium Medium { get; }
 
     public VaultIdentity Identity { get; }
+
+    /// <summary>SHA-256 of <c>vault.json</c>: what commit 1 names.</summary>
+    public Sha256 IdentityHash { get; }
 
     public VaultState State { get; private set; }
 
@@ -24,6 +28,12 @@ public sealed class BackupVault
 
     /// <summary>Torn files behind the newest commit: a create was cut off there. The next writer sets them aside.</summary>
     public IReadOnlyList<FileReference> Torn { get; private set; } = [];
+
+    /// <summary>The checkpoint that reading began at, or the newest written since.</summary>
+    internal TrustedCheckpoint? Checkpoint { get; set; }
+
+    /// <summary>Bytes of the commits read or written since <see cref="Checkpoint"/>.</summary>
+    internal long BytesSinceCheckpoint { get; set; }
 
     /// <summary>Makes a vault on an empty medium.</summary>
     /// <exception cref="RefusedException">There is one already, or something else.</exception>
@@ -54,6 +64,8 @@ public sealed class BackupVault
                 $"the vault at {medium.Location} is {identity.Id}, expected was {id}",
                 "Another disk may be mounted there: mount the right one, or correct --vault.");
         var vault = new BackupVault(medium, identity, Sha256.Of(bytes));
+        vault.Checkpoint = await CheckpointStore.NewestTrustedAsync(medium, vault.IdentityHash, stop);
+        vault.State = vault.Checkpoint?.State ?? vault.State;
         var chain = await vault.ReadOnAsync(stop);
         await chain.ProveEndAsync(stop);
         return vault;
@@ -79,6 +91,7 @@ public sealed class BackupVault
     internal VaultState Accept(CommitLink link, VaultState state)
     {
         (State, Newest, Torn) = (state, link.Commit, []);
+        BytesSinceCheckpoint += link.Commit.Bytes;
         return state;
     }
 

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using CrmBackup.Cdc.Core;
@@ -61,6 +62,21 @@ public static class CommitCodec
         foreach (var segment in content.Add)
             VaultPath.Check(segment.Path);
         return new Commit(number, Sha256.Of(file), head.Prev, file.Length, head, content);
+    }
+
+    /// <summary>For those who can do without: false when the bytes are damaged, or another commit's.</summary>
+    public static bool TryParse(long number, byte[] file, [NotNullWhen(true)] out Commit? commit)
+    {
+        try
+        {
+            commit = Parse(number, file);
+            return true;
+        }
+        catch (FormatViolationException)
+        {
+            commit = null;
+            return false;
+        }
     }
 
     static T Read<T>(long number, ReadOnlyMemory<byte> line, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type)

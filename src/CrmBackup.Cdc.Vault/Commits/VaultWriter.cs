@@ -1,4 +1,6 @@
 using CrmBackup.Cdc.Core;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace CrmBackup.Cdc.Vault;
 
@@ -12,15 +14,24 @@ public sealed class VaultWriter : IDisposable
     /// <summary>A torn newest file is another writer's crash only when nobody goes on writing it for so long.</summary>
     static readonly TimeSpan TornSettles = TimeSpan.FromSeconds(10);
 
+    /// <summary>Below this, reading the commits costs less than a checkpoint is worth.</summary>
+    const long CheckpointBytesMin = 256 << 10;
+
     readonly BackupVault _vault;
     readonly TimeProvider _clock;
     readonly WriterIdentity _identity;
     readonly IDisposable _lock;
+    readonly ILogger _log;
+    FileReference? _unnamed;
+    long _checkpointAt;
     long _counter;
     bool _broken;
 
-    VaultWriter(BackupVault vault, TimeProvider clock, WriterIdentity identity, IDisposable writerLock) =>
-        (_vault, _clock, _identity, _lock) = (vault, clock, identity, writerLock);
+    VaultWriter(BackupVault vault, TimeProvider clock, WriterIdentity identity, IDisposable writerLock, ILogger log)
+    {
+        (_vault, _clock, _identity, _lock, _log) = (vault, clock, identity, writerLock, log);
+        _checkpointAt = Math.Max(CheckpointBytesMin, vault.Checkpoint?.Bytes ?? 0);
+    }
 
     public int Epoch => _identity.Epoch;
 
@@ -28,7 +39,7 @@ public sealed class VaultWriter : IDisposable
 
     /// <exception cref="RefusedException">Another writer is at work.</exception>
     public static async Task<VaultWriter> OpenAsync(
-        BackupVault vault, TimeProvider clock, string host, int pid, CancellationToken stop)
+        BackupVault vault, TimeProvider clock, string host, int pid, CancellationToken stop, ILogger? log = null)
     {
         var writerLock = vault.Medium.TryLock(LockName);
         try
@@ -41,8 +52,10 @@ public sealed class VaultWriter : IDisposable
                     $"the vault at {vault.Medium.Location} is written in format {newest.Head.Format.Major}.{newest.Head.Format.Minor}, newer than this program's",
                     "Use the newer crmbackup; this one may read the vault, but not write it.");
             var torn = await SettledTornAsync(vault, clock, stop);
+            if (torn.Count > 0)
+                log?.SettingTornCommitsAside(string.Join(", ", torn.Select(file => file.Number)));
             var identity = new WriterIdentity(Guid.NewGuid(), vault.State.Epoch + 1, host, pid);
-            var writer = new VaultWriter(vault, clock, identity, writerLock);
+            var writer = new VaultWriter(vault, clock, identity, writerLock, log ?? NullLogger.Instance);
             await writer.CommitAsync(new CommitContent(), torn, stop);
             return writer;
         }
@@ -73,7 +86,8 @@ public sealed class VaultWriter : IDisposable
             ? (setAside[^1].Number, setAside[^1].Hash) : (_vault.State.Head, _vault.State.HeadHash);
         var number = before + 1;
         var head = new CommitHead(
-            VaultFormat.Current, number, hash, _clock.GetUtcNow(), _identity, SetAside: setAside.Count > 0 ? setAside : null);
+            VaultFormat.Current, number, hash, _clock.GetUtcNow(), _identity,
+            _unnamed, setAside.Count > 0 ? setAside : null);
         var file = CommitCodec.Encode(head, content);
         // Read back as any reader would, and folded, before it exists: what cannot be applied is not written.
         var link = new CommitLink(setAside, CommitCodec.Parse(number, file));
@@ -81,10 +95,36 @@ public sealed class VaultWriter : IDisposable
         _broken = true;
         if (!await _vault.Medium.TryCreateAsync(VaultPath.Commit(number), file, stop))
             throw await TakenAsync(number, stop);
-        if (!_vault.Medium.CreatesWhole && await _vault.Medium.ReadAsync(VaultPath.Commit(number + 1), stop) is not null)
+        if (!_vault.Medium.CreatesWhole && await _vault.Medium.ReadAsync(VaultPath.Commit(number + 1), CancellationToken.None) is not null)
             throw await TakenAsync(number + 1, stop);
         _broken = false;
-        return _vault.Accept(link, next);
+        _unnamed = null;
+        _vault.Accept(link, next);
+        if (_vault.BytesSinceCheckpoint >= _checkpointAt)
+            await WriteCheckpointAsync(CancellationToken.None);
+        return next;
+    }
+
+    /// <summary>Written when the commits since the last weigh as much as it does: all checkpoints together weigh O(n log n).</summary>
+    async Task WriteCheckpointAsync(CancellationToken stop)
+    {
+        try
+        {
+            var written = await CheckpointStore.WriteAsync(_vault.Medium, _vault.State, _vault.IdentityHash, stop);
+            if (written is not null)
+            {
+                _unnamed = written.Reference;
+                _vault.Checkpoint = written;
+                _vault.BytesSinceCheckpoint = 0;
+            }
+            _checkpointAt = Math.Max(CheckpointBytesMin, written?.Bytes ?? 0);
+        }
+        catch (MediumException failure)
+        {
+            // The commit itself is durable, and a checkpoint only a short cut: later again.
+            _checkpointAt = _vault.BytesSinceCheckpoint + CheckpointBytesMin;
+            _log.CheckpointNotWritten(_vault.State.Head, failure);
+        }
     }
 
     public void Dispose() => _lock.Dispose();

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
 
@@ -79,6 +80,7 @@ public sealed class DirectoryMedium : IMedium
             {
                 if (!OperatingSystem.IsWindows())
                     File.SetUnixFileMode(file, FileMode0640);
+                FailPoint.Hit(FailPoint.SegmentFsync);
                 RandomAccess.FlushToDisk(file);
             }
             MakeDurableFolder(Path.GetDirectoryName(final)!);

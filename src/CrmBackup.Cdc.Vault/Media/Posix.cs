@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace CrmBackup.Cdc.Vault;
 
 /// <summary>The few system calls that .NET does not offer: an exclusive name for a finished file (link), the durability of a
-/// directory (fsync), and what a file system can hold (statvfs). Elsewhere than on Linux and macOS link answers "refused".</summary>
+/// directory (fsync), and how many files still fit (statvfs). Elsewhere than on Linux and macOS link answers "refused".</summary>
 static class Posix
 {
     public enum LinkResult
@@ -61,14 +61,14 @@ static class Posix
         }
     }
 
-    /// <summary>Free inodes and the longest name of the file system; null where that is not known.</summary>
-    public static (long FreeInodes, long NameLengthMax)? FileSystemLimits(string path)
+    /// <summary>How many more files the file system can hold; null where it has no fixed number, or that is not known.</summary>
+    public static long? FreeInodes(string path)
     {
         if (!OperatingSystem.IsLinux() || !Environment.Is64BitProcess)
             return null;
-        // struct statvfs of 64-bit Linux: eleven words, then reserve.
+        // struct statvfs of 64-bit Linux begins: f_bsize f_frsize f_blocks f_bfree f_bavail f_files f_ffree f_favail
         var words = new ulong[32];
-        return statvfs(path, words) == 0 ? ((long)words[7], (long)words[10]) : null;
+        return statvfs(path, words) == 0 && words[5] > 0 ? (long)words[7] : null;
     }
 
     public static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);

@@ -114,6 +114,15 @@ public sealed class DirectoryMediumTests : IDisposable
         Assert.NotNull(again);
     }
 
+    [Fact]
+    public async Task A_disk_is_tried_before_a_vault_is_made_on_it()
+    {
+        var report = await MediumProbe.RunAsync(_files.Medium, default);
+
+        Assert.True(report is { CreatesWhole: true, SyncsDirectories: true, TellsCaseApart: true, FreeBytes: > 0 }, report.ToString());
+        Assert.Empty(Directory.GetFileSystemEntries(_files.PathOf("tmp")));
+    }
+
     static string Mode(string path) =>
         OperatingSystem.IsWindows() ? throw new PlatformNotSupportedException() : Convert.ToString((int)File.GetUnixFileMode(path), 8);
 }

@@ -7,9 +7,14 @@ namespace CrmBackup.Cdc.Tests;
 /// <summary>A vault in a folder of its own, deleted with the test.</summary>
 sealed class TemporaryVault : IDisposable
 {
-    public TemporaryVault() => Medium = DirectoryMedium.CreateRoot(Root);
+    /// <param name="parent">Null: the temporary folder.</param>
+    public TemporaryVault(string? parent = null)
+    {
+        Root = Path.Combine(parent ?? Path.GetTempPath(), $"vault-test-{Guid.NewGuid():N}");
+        Medium = DirectoryMedium.CreateRoot(Root);
+    }
 
-    public string Root { get; } = Path.Combine(Path.GetTempPath(), $"vault-test-{Guid.NewGuid():N}");
+    public string Root { get; }
 
     public DirectoryMedium Medium { get; }
 
