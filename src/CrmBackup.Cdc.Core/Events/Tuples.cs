@@ -104,6 +104,27 @@ public sealed class TupleWriter
         return _buffer.AsSpan(0, _length);
     }
 
+    /// <summary>The same, for those who must keep it across a call.</summary>
+    public ReadOnlyMemory<byte> EndMemory()
+    {
+        End();
+        return _buffer.AsMemory(0, _length);
+    }
+
+    /// <summary>Room for a text of at most this length, to be ended by <see cref="CommitText"/> before anything else.</summary>
+    public Span<byte> ReserveText(int lengthMax)
+    {
+        State(ColumnState.Text);
+        Ensure(4 + lengthMax);
+        return _buffer.AsSpan(_length + 4, lengthMax);
+    }
+
+    public void CommitText(int length)
+    {
+        BinaryPrimitives.WriteInt32BigEndian(_buffer.AsSpan(_length), length);
+        _length += 4 + length;
+    }
+
     void State(ColumnState state)
     {
         Ensure(1);
