@@ -11,7 +11,8 @@ public sealed record SegmentOrigin(Guid Vault, VaultFormat Format, ulong SystemI
 /// <param name="AttNum">The column's number in the source's catalog.</param>
 /// <param name="Column">Its name in the file: the user's own, unless that was taken.</param>
 /// <param name="Twin">How the typed value is written.</param>
-public sealed record SegmentColumn(short AttNum, string Column, string Twin);
+/// <param name="OldColumn">Where the value before the event stands: key columns of changes segments.</param>
+public sealed record SegmentColumn(short AttNum, string Column, string Twin, string? OldColumn = null);
 
 /// <summary>What a segment says about itself, as JSON under the key <c>crmbackup</c> of its Parquet key-value metadata:
 /// with it a lone file can be taken back into a vault whose commits are gone.</summary>

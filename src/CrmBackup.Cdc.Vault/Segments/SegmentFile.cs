@@ -70,8 +70,12 @@ public sealed class SegmentFile : IDisposable
     {
         using var file = OpenVerified(stream, entry);
         using var tally = new EventTally();
-        foreach (var change in file.ReadEvents())
-            tally.Add(change);
+        if (entry.Kind == SegmentKind.Base)
+            foreach (var row in file.ReadRows())
+                tally.AddRow(row.Span);
+        else
+            foreach (var change in file.ReadEvents())
+                tally.Add(change);
         if (tally.Rows != entry.Rows || tally.ContentHash() != entry.ContentHash)
             throw new DifferenceException($"{entry.Path} does not read back as what was written into it", VerifyHint);
     }
@@ -81,8 +85,16 @@ public sealed class SegmentFile : IDisposable
     public IEnumerable<ChangeEvent> ReadEvents(int? relation = null) => Description.Kind switch
     {
         SegmentKind.Log => LogSegmentReader.Read(_parquet, relation),
+        SegmentKind.Changes when relation is not { } only || only == Description.Relation =>
+            new TableSegmentReader(_parquet, Description).Events(),
+        SegmentKind.Changes => [],
         _ => throw new InvalidOperationException($"a {Description.Kind} segment holds no events"),
     };
+
+    /// <summary>The rows of a base segment, as tuples. Valid until the enumeration moves on.</summary>
+    public IEnumerable<ReadOnlyMemory<byte>> ReadRows() => Description.Kind == SegmentKind.Base
+        ? new TableSegmentReader(_parquet, Description).Rows()
+        : throw new InvalidOperationException($"a {Description.Kind} segment holds events, not rows");
 
     const string VerifyHint = "Run 'crmbackup verify' to see which restore points remain.";
 

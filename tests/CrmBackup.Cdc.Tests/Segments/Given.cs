@@ -44,7 +44,36 @@ static class Given
 
     public static RelationShape Shape(int number, int version, params (string Name, string Type)[] columns) =>
         new(number, version, new Lsn(1), 16384 + (uint)number, "public", $"t{number}", ReplicaIdentity.Default,
-            [.. columns.Select((column, i) => new ColumnShape((short)(i + 1), column.Name, 0, -1, column.Type, i == 0))]);
+            [.. columns.Select((column, i) => new ColumnShape((short)(i + 1), column.Name, OidOf(column.Type), TypeModOf(column.Type), column.Type, i == 0))]);
+
+    static uint OidOf(string type) => type.Split('(')[0] switch
+    {
+        "boolean" => 16,
+        "bytea" => 17,
+        "bigint" => 20,
+        "smallint" => 21,
+        "integer" => 23,
+        "text" => 25,
+        "json" => 114,
+        "real" => 700,
+        "double precision" => 701,
+        "character" => 1042,
+        "character varying" => 1043,
+        "date" => 1082,
+        "time without time zone" => 1083,
+        "timestamp without time zone" => 1114,
+        "timestamp with time zone" => 1184,
+        "interval" => 1186,
+        "numeric" => 1700,
+        "uuid" => 2950,
+        "jsonb" => 3802,
+        _ => 99_999,
+    };
+
+    static int TypeModOf(string type) =>
+        type.StartsWith("numeric(", StringComparison.Ordinal) && type["numeric(".Length..^1].Split(',') is [var p, var s]
+            ? ((int.Parse(p) << 16) | (int.Parse(s) & 0x7FF)) + 4
+            : -1;
 
     /// <summary>Independent of the builder's memory.</summary>
     public static ChangeEvent Kept(ChangeEvent change) =>
