@@ -30,15 +30,31 @@ public sealed class Block : IDisposable
     /// <summary>Copies and checks the bytes of one whole block.</summary>
     public static Block Parse(ReadOnlySpan<byte> bytes)
     {
-        var header = BlockHeader.Parse(bytes);
-        if (bytes.Length != BlockHeader.Size + header.BodyLength + 32)
-            throw new FormatViolationException($"the block is {bytes.Length} bytes long, its header says {BlockHeader.Size + header.BodyLength + 32}");
-        var hash = Sha256.Of(bytes[..^32]);
-        if (hash != Sha256.From(bytes[^32..]))
-            throw new FormatViolationException($"block {header.Number} of epoch {header.Epoch} does not match its hash");
         var rented = ArrayPool<byte>.Shared.Rent(bytes.Length);
         bytes.CopyTo(rented);
-        return new Block(header, rented, bytes.Length, hash);
+        return Take(rented, bytes.Length);
+    }
+
+    /// <summary>Checks the bytes of one whole block.</summary>
+    /// <param name="rented">From the shared pool; the block's from here on, and given back when it is not a block.</param>
+    public static Block Take(byte[] rented, int length)
+    {
+        try
+        {
+            var bytes = rented.AsSpan(0, length);
+            var header = BlockHeader.Parse(bytes);
+            if (length != BlockHeader.Size + header.BodyLength + 32)
+                throw new FormatViolationException($"the block is {length} bytes long, its header says {BlockHeader.Size + header.BodyLength + 32}");
+            var hash = Sha256.Of(bytes[..^32]);
+            if (hash != Sha256.From(bytes[^32..]))
+                throw new FormatViolationException($"block {header.Number} of epoch {header.Epoch} does not match its hash");
+            return new Block(header, rented, length, hash);
+        }
+        catch
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+            throw;
+        }
     }
 
     public void Dispose()
