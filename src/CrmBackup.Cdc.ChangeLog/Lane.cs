@@ -10,7 +10,7 @@ sealed class Lane(int blocksMax, long bytesMax)
     /// <summary>By the number given at publishing, so that what comes back undone takes its old place.</summary>
     readonly SortedDictionary<long, Block> _waiting = [];
     readonly Dictionary<long, Block> _undone = [];
-    TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    readonly Signal _changed = new();
     long _next;
     long _bytes;
     bool _read;
@@ -41,7 +41,7 @@ sealed class Lane(int blocksMax, long bytesMax)
             lock (_lock)
             {
                 _read = false;
-                Announce();
+                _changed.Raise();
             }
         }
     }
@@ -55,7 +55,7 @@ sealed class Lane(int blocksMax, long bytesMax)
                 block.Dispose();
             _waiting.Clear();
             _undone.Clear();
-            Announce();
+            _changed.Raise();
         }
     }
 
@@ -109,18 +109,12 @@ sealed class Lane(int blocksMax, long bytesMax)
                 ObjectDisposedException.ThrowIf(_closed, typeof(InProcessChangeLog));
                 if (step())
                 {
-                    Announce();
+                    _changed.Raise();
                     return;
                 }
-                changed = _changed.Task;
+                changed = _changed.Next;
             }
             await changed.WaitAsync(stop);
         }
-    }
-
-    void Announce()
-    {
-        _changed.SetResult();
-        _changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }

@@ -23,6 +23,9 @@ public abstract class ChangeLogContract : IAsyncLifetime
     /// <summary>Small blocks that one side may send while nobody reads.</summary>
     protected abstract int Room { get; }
 
+    /// <summary>Bytes of a block that exceeds every bound of the log.</summary>
+    protected abstract int Large { get; }
+
     public async Task InitializeAsync() => (Capture, Archive) = await OpenAsync();
 
     public async Task DisposeAsync()
@@ -65,7 +68,7 @@ public abstract class ChangeLogContract : IAsyncLifetime
     public async Task A_block_larger_than_any_message_arrives_whole_and_in_its_place()
     {
         var epoch = Guid.NewGuid();
-        var large = TestBlocks.Make(epoch, 1, bytes: 90 << 20);
+        var large = TestBlocks.Make(epoch, 1, bytes: Large);
         var hash = large.Hash;
         var publishing = PublishAllAsync(TestBlocks.Make(epoch, 0), large, TestBlocks.Make(epoch, 2));
         var hashes = new List<(ulong, Sha256)>();

@@ -7,6 +7,7 @@ namespace CrmBackup.Cdc.Tests;
 public sealed class InProcessChangeLogTests : ChangeLogContract
 {
     protected override int Room => 4;
+    protected override int Large => 90 << 20;
 
     protected override Task<(IChangeLog Capture, IChangeLog Archive)> OpenAsync()
     {

@@ -17,6 +17,9 @@ static class TestBlocks
             Sha256.Zero, new Lsn(0x1000 + number), new Lsn(0x1001 + number), Entries: 0, BodyLength: 0, Last: false));
     }
 
+    /// <summary>Length of such a block as it travels.</summary>
+    public static int Length(int bytes) => BlockHeader.Size + 4 + 1 + bytes + 32;
+
     /// <summary>The block's buffer is back in the pool.</summary>
     public static void AssertReturned(Block block) => Assert.ThrowsAny<ArgumentException>(() => block.Bytes);
 }
