@@ -69,6 +69,10 @@ public sealed partial class ArchiveLoop
         var id = state.BaseChunks.Where(chunk => chunk.Relation == shape.Number).Select(chunk => chunk.BaseId)
             .Concat(state.Bases.Where(one => one.Relation == shape.Number).Select(one => one.BaseId))
             .Concat(_bases.Open.Where(one => one.Shape.Number == shape.Number).Select(one => one.Id)).DefaultIfEmpty(0).Max() + 1;
+        // What an abandoned base has read already is of no use: it leaves the live set.
+        _pending.Remove.AddRange(state.Segments.Values.Where(entry => entry.Kind == SegmentKind.Base && entry.Relation == shape.Number
+            && !state.Bases.Any(one => one.Relation == entry.Relation && one.BaseId == entry.BaseId)
+            && !_pending.Remove.Contains(entry.Path)).Select(entry => entry.Path));
         _bases.Begin(shape, id);
         _logger.BaseBegins(id, shape.FullName);
     }
@@ -87,7 +91,7 @@ public sealed partial class ArchiveLoop
         while (_bases.Outstanding < _options.BaseParallel && _bases.Next(_epoch.Epoch, now, SizeOf) is { } order)
         {
             var found = _bases.Find(order.Order)!.Value;
-            _answers.Expect(order.Order, found.Base.Shape, found.Base.Id, found.Base.NextChunk + _bases.Outstanding);
+            _answers.Expect(order.Order, found.Base.Shape, found.Base.Id, found.Base.TakeChunkNumber());
             await _log.RequestAsync(order, stop);
         }
         if (_schema!.Wants(now))
@@ -140,7 +144,7 @@ public sealed partial class ArchiveLoop
             return;
         }
         await FlushAsync(stop);
-        var chunk = new BaseChunk(one.Shape.Number, one.Id, read.Segment?.Chunk ?? one.NextChunk, answer.Snapshot, one.Shape.Version,
+        var chunk = new BaseChunk(one.Shape.Number, one.Id, read.Segment?.Chunk ?? one.TakeChunkNumber(), answer.Snapshot, one.Shape.Version,
             order.From, order.To, order.Keys, answer.Rows)
         { FileNode = answer.Table.FileNode, Barrier = answer.Barrier.Lsn };
         await _writer.CommitAsync(new CommitContent { Add = read.Segment is null ? [] : [read.Segment], BaseChunks = [chunk] }, stop);
@@ -165,7 +169,7 @@ public sealed partial class ArchiveLoop
                 if (UnfilledKeys.Of(_vault, one.Shape, one.Done) is { Count: > 0 } keys)
                 {
                     var order = _bases.Keys(_epoch.Epoch, one, keys);
-                    _answers.Expect(order.Order, one.Shape, one.Id, one.NextChunk);
+                    _answers.Expect(order.Order, one.Shape, one.Id, one.TakeChunkNumber());
                     await _log.RequestAsync(order, stop);
                     continue;
                 }

@@ -21,7 +21,12 @@ sealed class BasePlanner(int chunkPages)
         public bool KeysAsked { get; set; }
         public bool KeysDone { get; set; }
         public DateTimeOffset NotBefore { get; set; }
-        public int NextChunk => Done.Count == 0 ? 0 : Done.Max(chunk => chunk.Chunk) + 1;
+        int _lastChunk = -1;
+
+        /// <summary>A number no other chunk of this base has, done or asked for.</summary>
+        public int TakeChunkNumber() =>
+            _lastChunk = Math.Max(_lastChunk, Done.Count == 0 ? -1 : Done.Max(chunk => chunk.Chunk)) + 1;
+
         public bool PagesDone => Done.Any(chunk => chunk is { ToPage: null, Keys: false }) && Missing(long.MaxValue, int.MaxValue, []).Count == 0;
 
         /// <summary>Page ranges not read yet, cut into chunks; the last one is open-ended, since the table grows.</summary>
