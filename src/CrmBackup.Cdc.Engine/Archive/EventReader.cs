@@ -5,7 +5,7 @@ namespace CrmBackup.Cdc.Engine;
 
 /// <summary>Turns the entries of the stream into events of the open log segment and into what the next commit says. Holds the state of
 /// one epoch: after any doubt it is thrown away and made anew from the vault.</summary>
-sealed partial class StreamReader(SourceTables tables, LogSegmentBuilder events, PendingCommit pending, Position start, bool allTables)
+sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, PendingCommit pending, Position start, bool allTables)
 {
     const string OwnSchema = "crmbackup";
     readonly HashSet<uint> _own = [];

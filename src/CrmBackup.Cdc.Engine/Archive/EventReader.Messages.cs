@@ -4,7 +4,7 @@ using CrmBackup.Cdc.Core;
 namespace CrmBackup.Cdc.Engine;
 
 /// <summary>Our own messages in the stream: DDL, rewrites, marks, barriers.</summary>
-sealed partial class StreamReader
+sealed partial class EventReader
 {
     void Message(ReadOnlySpan<byte> frame)
     {
