@@ -17,9 +17,8 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
     public async Task Every_recorded_moment_is_restored_exactly_by_lsn_and_by_time(Transport transport)
     {
         await using var crm = await Protected.InitAsync(postgres.Server, Broker(transport),
-            database => Workload.PrepareAsync(postgres.Server, database, "0.05"));
-        await crm.PgbenchAsync("-i", "-q", "-s", "1");
-        var workload = Workload.Start(crm);
+            await CrmSample.CreateDatabaseAsync(postgres.Server));
+        await using var clients = await Clients.StartAsync(crm, postgres.Server);
         crm.Start();
         var early = await TrueState.RecordAsync(crm.Source);
         await crm.ProtectingAsync();
@@ -29,7 +28,7 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
             moments.Add(await TrueState.RecordAsync(crm.Source));
             await Task.Delay(TimeSpan.FromSeconds(1.3));
         }
-        await workload.StopAsync();
+        await clients.StopAsync();
         await crm.WaitAsync();
         var refused = await Crmbackup.RunAsync("restore", "--vault", crm.Vault, "--to", $"lsn:{early.Lsn}", "--target",
             postgres.Server.ConnectionString(crm.Database + "_early"));
@@ -49,10 +48,9 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
     public async Task Twenty_kills_under_load_lose_nothing_and_need_nobody(Transport transport)
     {
         await using var crm = await Protected.InitAsync(postgres.Server, Broker(transport),
-            database => Workload.PrepareAsync(postgres.Server, database, "0.05"));
-        await crm.PgbenchAsync("-i", "-q", "-s", "1");
+            await CrmSample.CreateDatabaseAsync(postgres.Server));
         var random = new Random(20261122);
-        var workload = Workload.Start(crm);
+        await using var clients = await Clients.StartAsync(crm, postgres.Server);
         crm.Start();
         await crm.ProtectingAsync();
         var moments = new List<TrueState>();
@@ -91,7 +89,7 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
             crm.Start();
             moments.Add(await TrueState.RecordAsync(crm.Source));
         }
-        await workload.StopAsync();
+        await clients.StopAsync();
         moments.Add(await TrueState.RecordAsync(crm.Source));
         await crm.WaitAsync(120);
         await crm.StopAsync();

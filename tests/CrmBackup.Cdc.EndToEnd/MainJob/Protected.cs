@@ -30,14 +30,13 @@ sealed class Protected : IAsyncDisposable
     /// <summary>The running processes by verb: run, or capture and archive.</summary>
     public Dictionary<string, Crmbackup.Running> Processes { get; } = [];
 
-    /// <summary>Creates the database, fills it with <paramref name="prepare"/>, and runs <c>init</c>.</summary>
+    /// <summary>Takes the database over (it is dropped at the end) and runs <c>init</c>.</summary>
     public static async Task<Protected> InitAsync(
-        PostgresServer server, RabbitServer? broker, Func<string, Task> prepare, params string[] initOptions)
+        PostgresServer server, RabbitServer? broker, string database, params string[] initOptions)
     {
-        var made = new Protected(server, broker, await server.CreateDatabaseAsync("crm"));
+        var made = new Protected(server, broker, database);
         try
         {
-            await prepare(made.Database);
             (await Crmbackup.RunAsync(["init", "--source", made.Source, "--vault", made.Vault, "--identity", "full", .. initOptions])).MustBe(0);
             return made;
         }
