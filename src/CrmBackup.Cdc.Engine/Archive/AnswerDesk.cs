@@ -33,11 +33,12 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, SegmentOrigin ori
         }
     }
 
-    public void Expect(ulong order, RelationShape shape, int baseId, int chunk)
+    /// <param name="chunk">What is known before it is read.</param>
+    public void Expect(ulong order, RelationShape shape, BaseChunk chunk)
     {
         var path = writer.NextTablePath(shape, SegmentKind.Base, DateOnly.FromDateTime(clock.GetUtcNow().UtcDateTime));
         lock (_gate)
-            _expected[order] = new Answer { Rows = new BaseRows(vault.Medium, path, shape, origin, baseId, chunk) };
+            _expected[order] = new Answer { Rows = new BaseRows(vault.Medium, path, shape, origin, chunk) };
     }
 
     public void ExpectFiles(ulong order)
@@ -84,7 +85,8 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, SegmentOrigin ori
             case BaseChunkRead read when answer.Rows is { } rows:
                 if (rows.Rows != read.Rows)
                     throw new FormatViolationException($"a base chunk has {rows.Rows} rows, capture counted {read.Rows}");
-                return new ArchiveInput.ChunkRead(order, await rows.FinishAsync(read, stop), read);
+                var (chunk, segment) = await rows.FinishAsync(read, stop);
+                return new ArchiveInput.ChunkRead(order, chunk, segment, read.Table, read.Barrier);
             case SchemaDumped dumped when answer.Files is { } files:
                 return new ArchiveInput.SchemaRead(order, files.ToDictionary(file => file.Key, file => file.Value.ToArray()), dumped);
             default:

@@ -10,7 +10,8 @@ abstract record ArchiveInput
     public sealed record Stream(Delivery Delivery) : ArchiveInput;
 
     /// <summary>A base chunk was read; its rows stand in a segment that no commit names yet.</summary>
-    public sealed record ChunkRead(ulong Order, SegmentEntry? Segment, BaseChunkRead Answer) : ArchiveInput;
+    public sealed record ChunkRead(
+        ulong Order, BaseChunk Chunk, SegmentEntry? Segment, CatalogTable Table, Position Barrier) : ArchiveInput;
 
     /// <summary>A schema dump came whole.</summary>
     public sealed record SchemaRead(ulong Order, IReadOnlyDictionary<string, byte[]> Files, SchemaDumped Answer) : ArchiveInput;

@@ -63,7 +63,7 @@ public sealed partial class ArchiveLoop
         return !from.IsNone && from > gap;
     }
 
-    void BeginBase(RelationShape shape)
+    BasePlanner.Base BeginBase(RelationShape shape)
     {
         var state = _vault.State;
         var id = state.BaseChunks.Where(chunk => chunk.Relation == shape.Number).Select(chunk => chunk.BaseId)
@@ -73,16 +73,20 @@ public sealed partial class ArchiveLoop
         _pending.Remove.AddRange(state.Segments.Values.Where(entry => entry.Kind == SegmentKind.Base && entry.Relation == shape.Number
             && !state.Bases.Any(one => one.Relation == entry.Relation && one.BaseId == entry.BaseId)
             && !_pending.Remove.Contains(entry.Path)).Select(entry => entry.Path));
-        _bases.Begin(shape, id);
         _logger.BaseBegins(id, shape.FullName);
+        return _bases.Begin(shape, id);
     }
 
-    void RestartBase(int relation)
+    void RestartBase(int relation, DateTimeOffset notBefore = default)
     {
         _bases.End(relation);
         if (_tables!.Live.FirstOrDefault(shape => shape.Number == relation) is { } shape)
-            BeginBase(shape);
+            BeginBase(shape).NotBefore = notBefore;
     }
+
+    void Expect(ReadBaseChunk order, BasePlanner.Base one, bool keys) =>
+        _answers.Expect(order.Order, one.Shape, new BaseChunk(
+            one.Shape.Number, one.Id, one.TakeChunkNumber(), "", one.Shape.Version, order.FromPage, order.ToPage, keys, Rows: 0));
 
     async Task OrdersAsync(DateTimeOffset now, CancellationToken stop)
     {
@@ -91,7 +95,7 @@ public sealed partial class ArchiveLoop
         while (_bases.Outstanding < _options.BaseParallel && _bases.Next(_epoch.Epoch, now, SizeOf) is { } order)
         {
             var found = _bases.Find(order.Order)!.Value;
-            _answers.Expect(order.Order, found.Base.Shape, found.Base.Id, found.Base.TakeChunkNumber());
+            Expect(order, found.Base, keys: false);
             await _log.RequestAsync(order, stop);
         }
         if (_schema!.Wants(now))
@@ -131,27 +135,22 @@ public sealed partial class ArchiveLoop
     {
         if (_bases.Answered(read.Order) is not { } order)
             return;
-        var (one, answer) = (order.Base, read.Answer);
+        var one = order.Base;
         var shape = _tables!.Find(one.Oid);
-        var seen = answer.Table.ToShape(one.Shape.Number, one.Shape.Version, one.Shape.Since);
+        var seen = read.Table.ToShape(one.Shape.Number, one.Shape.Version, one.Shape.Since);
         if (shape is null || !shape.SameAs(one.Shape) || !seen.SameAs(one.Shape)
-            || (one.Done.Count > 0 && one.Done[0].FileNode != answer.Table.FileNode))
+            || (one.Done.Count > 0 && one.Done[0].FileNode != read.Table.FileNode))
         {
             _logger.OrderNotDone(read.Order, $"{one.Shape.FullName} changed while it was read: its base starts anew");
-            RestartBase(one.Shape.Number);
-            foreach (var open in _bases.Open.Where(open => open.Shape.Number == one.Shape.Number))
-                open.NotBefore = _clock.GetUtcNow() + _options.OrderRetry;
+            RestartBase(one.Shape.Number, _clock.GetUtcNow() + _options.OrderRetry);
             return;
         }
         await FlushAsync(stop);
-        var chunk = new BaseChunk(one.Shape.Number, one.Id, read.Segment?.Chunk ?? one.TakeChunkNumber(), answer.Snapshot, one.Shape.Version,
-            order.From, order.To, order.Keys, answer.Rows)
-        { FileNode = answer.Table.FileNode, Barrier = answer.Barrier.Lsn };
-        await _writer.CommitAsync(new CommitContent { Add = read.Segment is null ? [] : [read.Segment], BaseChunks = [chunk] }, stop);
-        one.Done.Add(chunk);
+        await _writer.CommitAsync(new CommitContent { Add = read.Segment is null ? [] : [read.Segment], BaseChunks = [read.Chunk] }, stop);
+        one.Done.Add(read.Chunk);
         one.KeysDone |= order.Keys;
-        if (answer.Barrier.Lsn > one.Barrier.Lsn)
-            one.Barrier = answer.Barrier;
+        if (read.Barrier.Lsn > one.Barrier.Lsn)
+            one.Barrier = read.Barrier;
     }
 
     /// <summary>A base is complete when the stream has passed what its newest snapshot saw.</summary>
@@ -169,7 +168,7 @@ public sealed partial class ArchiveLoop
                 if (UnfilledKeys.Of(_vault, one.Shape, one.Done) is { Count: > 0 } keys)
                 {
                     var order = _bases.Keys(_epoch.Epoch, one, keys);
-                    _answers.Expect(order.Order, one.Shape, one.Id, one.TakeChunkNumber());
+                    Expect(order, one, keys: true);
                     await _log.RequestAsync(order, stop);
                     continue;
                 }

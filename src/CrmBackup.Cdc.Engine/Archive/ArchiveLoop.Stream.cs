@@ -190,8 +190,8 @@ public sealed partial class ArchiveLoop
         if (rows == 0)
             return;
         var day = (_reader?.Time ?? SourceTime.From(_clock.GetUtcNow())).ToDateTimeOffset();
-        var path = _writer.NextLogPath(day, _events[0].CommitLsn);
-        var entry = await SegmentStore.WriteAsync(_vault.Medium, path,
+        var path = _writer.NextLogPath(DateOnly.FromDateTime(day.UtcDateTime), _events[0].CommitLsn);
+        var entry = await SegmentPlacing.PlaceAsync(_vault.Medium, path,
             output => LogSegmentFile.WriteAsync(output, path, _events, rows, _origin, ShapeOf, stop), stop);
         _events.DropFirst(rows);
         _pending.Segments.Add(entry);

@@ -38,6 +38,14 @@ public sealed partial class ArchiveLoop
     /// <summary>True when every protected table has a base and the schema is stored: a restore to now is possible.</summary>
     public bool IsProtecting { get; private set; }
 
+    /// <summary>Hands checked segments of a settle job in; returns when the archive has committed them.</summary>
+    public async Task CommitSettledAsync(CommitContent content, CancellationToken stop)
+    {
+        var committed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await _inputs.Writer.WriteAsync(new ArchiveInput.Settled(content, committed), stop);
+        await committed.Task.WaitAsync(stop);
+    }
+
     /// <summary>Runs until stopped; then flushes what is complete and returns.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
@@ -56,9 +64,11 @@ public sealed partial class ArchiveLoop
             await FlushAsync(CancellationToken.None);
             _logger.ArchiveStopped(Durable);
         }
-        catch (ChannelClosedException) when (feeding.IsFaulted)
+        catch (ChannelClosedException)
         {
+            // A reader of the log failed: its error is the one to tell.
             await feeding;
+            throw;
         }
         finally
         {
