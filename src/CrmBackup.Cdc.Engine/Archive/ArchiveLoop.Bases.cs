@@ -1,4 +1,5 @@
 using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Vault;
 
 namespace CrmBackup.Cdc.Engine;
 
@@ -183,7 +184,7 @@ public sealed partial class ArchiveLoop
     {
         if (_reader is null || _schema?.Settled(_reader.Position) is not { } dump)
             return;
-        var hash = await SchemaStore.PutAsync(_vault.Medium, dump.Files, stop);
+        var hash = await new SchemaStore(_vault.Medium).PutAsync(dump.Files, stop);
         _pending.Schemas.Add(_schema.Stored(hash, dump.From));
         _logger.SchemaStored(hash.Hex[..12], dump.From);
     }
