@@ -3,6 +3,7 @@ using System.CommandLine;
 using System.Text.Json;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Postgres;
+using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Cli;
@@ -54,6 +55,10 @@ sealed class Invocation
             text(Terminal.Data);
         Terminal.Data.Flush();
     }
+
+    /// <exception cref="RefusedException">There is no vault, or it is not one that this program reads.</exception>
+    public Task<BackupVault> OpenVaultAsync(CancellationToken stop) =>
+        BackupVault.OpenAsync(new DirectoryMedium(Settings.VaultPath), stop);
 
     /// <exception cref="RefusedException">Neither <c>--yes</c> nor a person who said yes.</exception>
     public void ConfirmOrRefuse(string question)

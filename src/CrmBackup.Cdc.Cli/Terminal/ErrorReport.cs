@@ -40,5 +40,5 @@ static class ErrorReport
             "This is a defect of crmbackup: run it again with -v and report what it prints.", ExitCode.Failed),
     };
 
-    static string OneLine(string text) => string.Join(' ', text.Split(['\r', '\n'], StringSplitOptions.RemoveEmptyEntries));
+    static string OneLine(string text) => string.Join(' ', text.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
 }

@@ -1,4 +1,3 @@
-using CrmBackup.Cdc.Cli;
 using Xunit;
 
 namespace CrmBackup.Cdc.Tests;
@@ -7,11 +6,22 @@ public class WordsNotUnderstood
 {
     [Theory]
     [InlineData("", "no verb is given", "crmbackup --help")]
-    [InlineData("retsore", "unknown verb 'retsore'", "crmbackup --help")]
+    [InlineData("stauts", "unknown verb 'stauts'", "'status'")]
+    [InlineData("points --arround now", "unknown option '--arround'", "'--around'")]
+    [InlineData("points", "no vault is given", "--vault")]
+    [InlineData("points --vault /nowhere --min-rows x", "--min-rows", "points --help")]
+    [InlineData("points --vault /nowhere --min-rows 5", "--min-rows goes with --around", "--around")]
+    [InlineData("points --vault /nowhere --around yesterday", "'yesterday'", "with its zone")]
+    [InlineData("points --vault /nowhere --around 2026-11-22T10:00", "has no zone", "(UTC)")]
+    [InlineData("wait --vault /nowhere --source nonsense", "--source is not a connection string", "postgres://")]
+    [InlineData("wait --vault /nowhere --timeout 5", "'5' is not a duration", "wait --help")]
+    [InlineData("mark", "name", "mark --help")]
+    [InlineData("status --output xml", "xml", "status --help")]
+    [InlineData("status --config /nowhere.json", "/nowhere.json", "--config")]
     [InlineData("--souce x", "unknown option '--souce'", "crmbackup --help")]
     public async Task Are_answered_by_one_line_and_a_hint(string words, string message, string hint)
     {
-        var (code, _, log) = await RunAsync(words);
+        var (code, _, log) = await Cli.RunAsync(words);
         Assert.Equal(2, code);
         Assert.Contains(message, log[0], StringComparison.Ordinal);
         Assert.StartsWith("crmbackup: ", log[0], StringComparison.Ordinal);
@@ -23,21 +33,12 @@ public class WordsNotUnderstood
     [Fact]
     public async Task Help_and_version_are_data_and_end_well()
     {
-        var (code, data, log) = await RunAsync("--help");
+        var (code, data, log) = await Cli.RunAsync("--help");
         Assert.Equal(0, code);
         Assert.Contains("Exit codes:", data, StringComparison.Ordinal);
         Assert.Empty(log);
-        (code, data, _) = await RunAsync("--version");
+        (code, data, _) = await Cli.RunAsync("--version");
         Assert.Equal(0, code);
         Assert.Matches(@"^\d+\.\d+\.\d+", data);
-    }
-
-    static async Task<(int Code, string Data, string[] Log)> RunAsync(string words)
-    {
-        var data = new StringWriter();
-        var log = new StringWriter();
-        var code = await CommandLine.RunAsync(
-            words.Split(' ', StringSplitOptions.RemoveEmptyEntries), new Terminal(data, log), CancellationToken.None);
-        return (code, data.ToString(), log.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries));
     }
 }

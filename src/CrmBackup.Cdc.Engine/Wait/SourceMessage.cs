@@ -1,0 +1,54 @@
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
+using Npgsql;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>Messages of ours in the source's WAL, each in a transaction of its own that waits for the source's disk only.</summary>
+public static class SourceMessage
+{
+    /// <summary>A barrier: what was committed before the call lies before the returned position.</summary>
+    public static Task<Lsn> BarrierAsync(NpgsqlConnection source, string id, CancellationToken stop) =>
+        EmitAsync(source, "SELECT crmbackup.barrier($1)::text", id, stop);
+
+    /// <summary>A restore point: the state after this call.</summary>
+    public static Task<Lsn> MarkAsync(NpgsqlConnection source, string name, CancellationToken stop)
+    {
+        if (name.Length is 0 or > 200 || name.Any(char.IsControl) || name != name.Trim())
+            throw new UsageException("a mark's name has 1 to 200 characters, no control characters, no space at its ends", "For example: crmbackup mark before-import");
+        return EmitAsync(source, "SELECT crmbackup.mark($1)::text", name, stop);
+    }
+
+    /// <exception cref="RefusedException">The vault belongs to another source, or the source is not prepared.</exception>
+    public static async Task<NpgsqlConnection> OpenSourceAsync(string connectionText, Guid vault, string vaultLocation, CancellationToken stop)
+    {
+        var source = await SourceConnection.OpenAsync(connectionText, stop);
+        try
+        {
+            await using var command = new NpgsqlCommand("SELECT value FROM crmbackup.settings WHERE key = 'vault'", source);
+            var known = await command.ExecuteScalarAsync(stop) as string;
+            if (known is null || !Guid.TryParse(known, out var id) || id != vault)
+                throw new RefusedException(
+                    $"the vault at {vaultLocation} ({vault}) is not the one that protects {source.Host}:{source.Port}/{source.Database}{(known is null ? "" : $" ({known})")}",
+                    "Correct --source or --vault; 'crmbackup init' joins a source to a vault.");
+            return source;
+        }
+        catch (PostgresException failure) when (failure.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName)
+        {
+            await source.DisposeAsync();
+            throw new RefusedException(
+                $"{source.Host}:{source.Port}/{source.Database} is not prepared for backup", "Run 'crmbackup init' with this source and vault first.");
+        }
+        catch
+        {
+            await source.DisposeAsync();
+            throw;
+        }
+    }
+
+    static async Task<Lsn> EmitAsync(NpgsqlConnection source, string sql, string word, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand(sql, source) { Parameters = { new() { Value = word } } };
+        return Lsn.Parse((string)(await command.ExecuteScalarAsync(stop))!);
+    }
+}
