@@ -3,80 +3,115 @@ using System.Security.Cryptography;
 
 namespace CrmBackup.Cdc.Core;
 
-/// <summary>The canonical hashes of DESIGN section 4, computed over tuples. Not thread-safe: one per worker.</summary>
+/// <summary>The canonical form of rows that hashes are taken over, gathered so that the hash sees few, large pieces.</summary>
 /// <remarks>Row: column count u16, then per column length i32 (-1 NULL, -2 unchanged) and canonical text; little-endian.</remarks>
-public sealed class RowHasher : IDisposable
+sealed class CanonicalBytes : IDisposable
 {
+    const int Piece = 16 * 1024;
     readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    readonly byte[] _buffer = new byte[Piece];
+    int _length;
 
-    /// <param name="tuple">In pgoutput's layout, columns in attnum order.</param>
-    /// <param name="digest">32 bytes.</param>
-    public void HashRow(ReadOnlySpan<byte> tuple, Span<byte> digest)
+    /// <summary>Space for a small field, to be filled at once.</summary>
+    public Span<byte> Take(int length)
     {
-        Append(_hash, tuple);
-        _hash.GetHashAndReset(digest);
+        if (_length + length > Piece)
+            Flush();
+        _length += length;
+        return _buffer.AsSpan(_length - length, length);
     }
 
-    internal static void Append(IncrementalHash hash, ReadOnlySpan<byte> tuple)
+    public void Row(ReadOnlySpan<byte> tuple)
     {
         var columns = new TupleReader(tuple);
-        Span<byte> word = stackalloc byte[4];
-        BinaryPrimitives.WriteUInt16LittleEndian(word, (ushort)columns.Count);
-        hash.AppendData(word[..2]);
+        BinaryPrimitives.WriteUInt16LittleEndian(Take(2), (ushort)columns.Count);
         for (var i = 0; i < columns.Count; i++)
         {
             var state = columns.Next(out var text);
-            BinaryPrimitives.WriteInt32LittleEndian(word, state switch
+            BinaryPrimitives.WriteInt32LittleEndian(Take(4), state switch
             {
                 ColumnState.Null => -1,
                 ColumnState.Unchanged => -2,
                 _ => text.Length,
             });
-            hash.AppendData(word);
-            hash.AppendData(text);
+            if (text.Length <= Piece / 4)
+            {
+                text.CopyTo(Take(text.Length));
+            }
+            else
+            {
+                Flush();
+                _hash.AppendData(text);
+            }
         }
     }
 
+    /// <summary>The hash of everything so far, 32 bytes; starts anew.</summary>
+    public void Finish(Span<byte> digest)
+    {
+        Flush();
+        _hash.GetHashAndReset(digest);
+    }
+
     public void Dispose() => _hash.Dispose();
+
+    void Flush()
+    {
+        _hash.AppendData(_buffer.AsSpan(0, _length));
+        _length = 0;
+    }
+}
+
+/// <summary>The hash of one row. Not thread-safe: one per worker.</summary>
+public sealed class RowHasher : IDisposable
+{
+    readonly CanonicalBytes _bytes = new();
+
+    /// <param name="tuple">In pgoutput's layout, columns in attnum order.</param>
+    /// <param name="digest">32 bytes.</param>
+    public void HashRow(ReadOnlySpan<byte> tuple, Span<byte> digest)
+    {
+        _bytes.Row(tuple);
+        _bytes.Finish(digest);
+    }
+
+    public void Dispose() => _bytes.Dispose();
 }
 
 /// <summary>The content hash of a segment: its events in order, so that a log segment and its settled twins compare.</summary>
-/// <remarks>Per event: commit LSN u64, ordinal u32, op u8, relation number u32, old row, new row (an absent row is the u16 0xFFFF); little-endian.</remarks>
+/// <remarks>Per event: commit LSN u64, ordinal u32, op u8, relation number u32, old row, new row (an absent row is the u16 0xFFFF);
+/// little-endian.</remarks>
 public sealed class ContentHasher : IDisposable
 {
-    static readonly byte[] Absent = [0xFF, 0xFF];
-    readonly IncrementalHash _hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+    readonly CanonicalBytes _bytes = new();
 
     public void Add(in ChangeEvent change)
     {
-        Span<byte> head = stackalloc byte[17];
+        var head = _bytes.Take(17);
         BinaryPrimitives.WriteUInt64LittleEndian(head, change.CommitLsn.Value);
         BinaryPrimitives.WriteInt32LittleEndian(head[8..], change.Ordinal);
         head[12] = (byte)change.Kind;
         BinaryPrimitives.WriteInt32LittleEndian(head[13..], change.Relation);
-        _hash.AppendData(head);
-        Row(change.OldTuple.Span);
-        Row(change.NewTuple.Span);
+        AddRow(change.OldTuple.Span);
+        AddRow(change.NewTuple.Span);
     }
 
-    /// <summary>A base row: only the row counts.</summary>
-    public void AddRow(ReadOnlySpan<byte> tuple) => Row(tuple);
-
-    void Row(ReadOnlySpan<byte> tuple)
+    /// <summary>A base row: only the row counts. An empty span is an absent row.</summary>
+    public void AddRow(ReadOnlySpan<byte> tuple)
     {
         if (tuple.IsEmpty)
-            _hash.AppendData(Absent);
+            BinaryPrimitives.WriteUInt16LittleEndian(_bytes.Take(2), 0xFFFF);
         else
-            RowHasher.Append(_hash, tuple);
+            _bytes.Row(tuple);
     }
 
     /// <summary>The hash so far; the hasher starts anew.</summary>
     public Sha256 Finish()
     {
         Span<byte> digest = stackalloc byte[32];
-        _hash.GetHashAndReset(digest);
+        _bytes.Finish(digest);
         return Sha256.From(digest);
     }
 
-    public void Dispose() => _hash.Dispose();
+    public void Dispose() => _bytes.Dispose();
 }

@@ -35,7 +35,14 @@ public sealed record SegmentEntry(
 /// <param name="ToPage">Exclusive; null = open-ended (the last chunk, or the whole table).</param>
 /// <param name="Keys">True for the repair chunk: rows re-read by key, because an event in the base's window carried unchanged TOAST.</param>
 public sealed record BaseChunk(
-    int Relation, int BaseId, int Chunk, string Snapshot, int Shape, long FromPage, long? ToPage, bool Keys, long Rows);
+    int Relation, int BaseId, int Chunk, string Snapshot, int Shape, long FromPage, long? ToPage, bool Keys, long Rows)
+{
+    /// <summary><c>pg_relation_filenode</c> when it was read: another one later means the base starts anew.</summary>
+    public uint FileNode { get; init; }
+
+    /// <summary>Everything visible to the snapshot was committed at or before this end LSN.</summary>
+    public Lsn Barrier { get; init; }
+}
 
 /// <summary>A base is whole: coverage of the relation begins at <paramref name="From"/> (a barrier after the newest chunk's snapshot).
 /// A table created in the stream has a base without chunks from its creation on.</summary>

@@ -1,0 +1,112 @@
+using System.Text;
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Vault;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>Takes the blocks of the answer lane: base rows go straight into typed segments, files of a dump are gathered, and when an
+/// answer is whole it becomes an input of the loop. Orders are expected and forgotten by the loop, blocks are taken by the lane's
+/// reader: one lock holds the two apart.</summary>
+sealed class AnswerDesk(BackupVault vault, VaultWriter writer, SegmentOrigin origin, TimeProvider clock)
+{
+    readonly Lock _gate = new();
+    readonly Dictionary<ulong, Answer> _expected = [];
+    Guid _epoch;
+
+    /// <summary>One order's answer so far.</summary>
+    sealed class Answer
+    {
+        public ulong NextBlock { get; set; }
+        public BaseRows? Rows { get; init; }
+        public Dictionary<string, MemoryStream>? Files { get; init; }
+    }
+
+    /// <summary>Forgets all orders: what still comes of them is dropped.</summary>
+    public void Reset(Guid epoch)
+    {
+        lock (_gate)
+        {
+            _epoch = epoch;
+            foreach (var answer in _expected.Values)
+                answer.Rows?.Dispose();
+            _expected.Clear();
+        }
+    }
+
+    /// <param name="chunk">What is known before it is read.</param>
+    public void Expect(ulong order, RelationShape shape, BaseChunk chunk)
+    {
+        var path = writer.NextTablePath(shape, SegmentKind.Base, DateOnly.FromDateTime(clock.GetUtcNow().UtcDateTime));
+        lock (_gate)
+            _expected[order] = new Answer { Rows = new BaseRows(vault.Medium, path, shape, origin, chunk) };
+    }
+
+    public void ExpectFiles(ulong order)
+    {
+        lock (_gate)
+            _expected[order] = new Answer { Files = [] };
+    }
+
+    /// <returns>The input for the loop when the block was the answer's last, else null.</returns>
+    public async Task<ArchiveInput?> TakeAsync(Block block, CancellationToken stop)
+    {
+        var header = block.Header;
+        ControlEntry? end = null;
+        Answer? answer;
+        lock (_gate)
+        {
+            if (header.Epoch != _epoch || !_expected.TryGetValue(header.Order, out answer) || header.Number < answer.NextBlock)
+                return null;
+            if (header.Number > answer.NextBlock)
+                return Missing(header.Order, answer, "a block of the answer is missing");
+            answer.NextBlock++;
+            foreach (var entry in block)
+                switch (entry.Span[0])
+                {
+                    case EntryType.CopyRows when answer.Rows is { } rows: rows.Add(entry.Span[1..]); break;
+                    case EntryType.FilePart when answer.Files is { } files: AddPart(files, entry.Span[1..]); break;
+                    case EntryType.Control when end is null: end = ControlEntry.Parse(entry.Span); break;
+                    default: throw new FormatViolationException($"an answer holds the unexpected entry 0x{entry.Span[0]:x2}");
+                }
+            if (!header.Last)
+                return null;
+            _expected.Remove(header.Order);
+        }
+        return await EndAsync(header.Order, answer, end, stop);
+    }
+
+    static async Task<ArchiveInput> EndAsync(ulong order, Answer answer, ControlEntry? end, CancellationToken stop)
+    {
+        switch (end)
+        {
+            case OrderFailed failed:
+                answer.Rows?.Dispose();
+                return new ArchiveInput.Failed(order, failed);
+            case BaseChunkRead read when answer.Rows is { } rows:
+                if (rows.Rows != read.Rows)
+                    throw new FormatViolationException($"a base chunk has {rows.Rows} rows, capture counted {read.Rows}");
+                var (chunk, segment) = await rows.FinishAsync(read, stop);
+                return new ArchiveInput.ChunkRead(order, chunk, segment, read.Table, read.Barrier);
+            case SchemaDumped dumped when answer.Files is { } files:
+                return new ArchiveInput.SchemaRead(order, files.ToDictionary(file => file.Key, file => file.Value.ToArray()), dumped);
+            default:
+                throw new FormatViolationException($"an answer ends with {end?.GetType().Name ?? "nothing"}");
+        }
+    }
+
+    ArchiveInput.Failed Missing(ulong order, Answer answer, string reason)
+    {
+        _expected.Remove(order);
+        answer.Rows?.Dispose();
+        return new ArchiveInput.Failed(order, new OrderFailed(reason, Gone: false));
+    }
+
+    static void AddPart(Dictionary<string, MemoryStream> files, ReadOnlySpan<byte> part)
+    {
+        var nameLength = part[0];
+        var name = Encoding.UTF8.GetString(part.Slice(1, nameLength));
+        if (!files.TryGetValue(name, out var file))
+            files[name] = file = new MemoryStream();
+        file.Write(part[(1 + nameLength)..]);
+    }
+}

@@ -1,0 +1,43 @@
+using CrmBackup.Cdc.Core;
+using Microsoft.Extensions.Logging;
+
+namespace CrmBackup.Cdc.Engine;
+
+static partial class ArchiveLog
+{
+    [LoggerMessage(4200, LogLevel.Information, "Archive asks for the stream from {Position}, epoch {Epoch}")]
+    public static partial void StreamAsked(this ILogger log, Position? position, Guid epoch);
+
+    [LoggerMessage(4201, LogLevel.Information, "Stream open: {Database}, server {Version}, from {Position}")]
+    public static partial void StreamIsOpen(this ILogger log, string database, int version, Position position);
+
+    [LoggerMessage(4202, LogLevel.Debug, "Commit {Number} is durable: {Rows} events up to {Position}")]
+    public static partial void Durable(this ILogger log, long number, long rows, Position position);
+
+    [LoggerMessage(4203, LogLevel.Warning, "Gap: {Scope} {Relation} after {After}: {Reason}")]
+    public static partial void GapOpened(this ILogger log, GapScope scope, int relation, Position after, string reason);
+
+    [LoggerMessage(4204, LogLevel.Information, "Base {BaseId} of {Table} begins")]
+    public static partial void BaseBegins(this ILogger log, int baseId, string table);
+
+    [LoggerMessage(4205, LogLevel.Information, "Base {BaseId} of {Table} is complete: {Rows} rows, coverage from {From}")]
+    public static partial void BaseIsComplete(this ILogger log, int baseId, string table, long rows, Position from);
+
+    [LoggerMessage(4206, LogLevel.Warning, "Order {Order} was not carried out: {Reason}")]
+    public static partial void OrderNotDone(this ILogger log, ulong order, string reason);
+
+    [LoggerMessage(4207, LogLevel.Information, "Schema {Hash} stored, exact from {From}")]
+    public static partial void SchemaStored(this ILogger log, string hash, Position from);
+
+    [LoggerMessage(4208, LogLevel.Warning, "Block {Number} does not continue the epoch: the stream is asked for anew")]
+    public static partial void BlockDoubted(this ILogger log, ulong number);
+
+    [LoggerMessage(4209, LogLevel.Warning, "{Count} messages carried our prefix and a wrong keyed hash: ignored")]
+    public static partial void ForeignMessages(this ILogger log, long count);
+
+    [LoggerMessage(4210, LogLevel.Information, "Settled {Segments} log segments into {Tables} table segments, up to {Position}")]
+    public static partial void Settled(this ILogger log, int segments, int tables, Lsn position);
+
+    [LoggerMessage(4211, LogLevel.Information, "Archive stopped; everything up to {Position} is durable")]
+    public static partial void ArchiveStopped(this ILogger log, Position? position);
+}

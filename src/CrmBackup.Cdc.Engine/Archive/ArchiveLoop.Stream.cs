@@ -1,0 +1,236 @@
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Vault;
+using Microsoft.Extensions.Logging;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>The stream's side of the loop: epochs, blocks, flushes.</summary>
+public sealed partial class ArchiveLoop
+{
+    EpochOrder _epoch = new(Guid.Empty);
+    StartStream? _asked;
+    EventReader? _reader;
+    SourceTables? _tables;
+    Inventory? _inventory;
+    long _foreignSeen;
+    DateTimeOffset _lastSign;
+    DateTimeOffset _lastFlush;
+    DateTimeOffset _lastCommit;
+
+    /// <summary>Begins a new epoch at the durable position. Whatever of the old one is not durable will come again.</summary>
+    async Task AskForStreamAsync(CancellationToken stop)
+    {
+        _epoch = new EpochOrder(Guid.NewGuid());
+        _events.TruncateTo(0);
+        _pending.Take(null);
+        _reader = null;
+        _inventory = null;
+        _bases.ForgetOrders();
+        _schema?.ForgetOrders();
+        _answers.Reset(_epoch.Epoch);
+        var incarnation = _vault.State.Settings.TryGetValue(Setting.Incarnation, out var known) ? Guid.Parse(known) : (Guid?)null;
+        _asked = new StartStream(_epoch.Epoch, _vault.Identity.Id, _vault.Identity.SystemIdentifier, Durable, incarnation);
+        _logger.StreamAsked(Durable, _epoch.Epoch);
+        await AskAgainAsync(stop);
+    }
+
+    /// <summary>A capture that runs the epoch ignores this; one that was started meanwhile begins it.</summary>
+    async Task AskAgainAsync(CancellationToken stop)
+    {
+        _lastSign = _clock.GetUtcNow();
+        await _log.RequestAsync(_asked!, stop);
+    }
+
+    async Task ReadAsync(Block block, CancellationToken stop)
+    {
+        switch (_epoch.Judge(block))
+        {
+            case EpochOrder.Verdict.Drop:
+                return;
+            case EpochOrder.Verdict.Doubt:
+                _logger.BlockDoubted(block.Header.Number);
+                await AskForStreamAsync(stop);
+                return;
+        }
+        _lastSign = _clock.GetUtcNow();
+        if (block.Header.SystemIdentifier != _vault.Identity.SystemIdentifier)
+            throw new RefusedException(
+                $"the stream comes from system {block.Header.SystemIdentifier}, the vault belongs to {_vault.Identity.SystemIdentifier}",
+                "Give the source this vault was made for, or make a new vault with 'crmbackup init'.");
+        var idleBefore = !HasPending;
+        foreach (var entry in block)
+        {
+            if (entry.Span[0] == EntryType.Control)
+                await ControlAsync(ControlEntry.Parse(entry.Span), block.Header, stop);
+            else
+                (_reader ?? throw new FormatViolationException("events came before the stream was opened")).Read(entry.Span);
+        }
+        if (idleBefore && HasPending)
+            // The flush interval counts from the first event that waits.
+            _lastFlush = _clock.GetUtcNow();
+        AfterBlock();
+        if (_reader is { ChoiceChanged: true })
+        {
+            await FlushAsync(stop);
+            await AskForStreamAsync(stop);
+        }
+    }
+
+    void AfterBlock()
+    {
+        if (_reader is null)
+            return;
+        while (_reader.SchemaChanges.TryDequeue(out var end))
+        {
+            if (_schema!.Changed(_reader.Position with { Lsn = end }, _clock.GetUtcNow()) is { } ended)
+                _pending.Schemas.Add(ended);
+            _pending.Settings[SchemaDesk.LastDdl] = end.ToString();
+        }
+        while (_reader.BasesNeeded.TryDequeue(out var lost))
+        {
+            _logger.GapOpened(GapScope.Relation, lost.Relation, _reader.Position, lost.Reason);
+            RestartBase(lost.Relation);
+        }
+        if (_reader.ForeignMessages > _foreignSeen)
+        {
+            _foreignSeen = _reader.ForeignMessages;
+            _logger.ForeignMessages(_foreignSeen);
+        }
+        if (_inventory is { } inventory && !_reader.InTransaction && _reader.Position.Lsn >= inventory.At.Lsn)
+        {
+            _inventory = null;
+            Compare(inventory);
+        }
+    }
+
+    async Task ControlAsync(ControlEntry control, BlockHeader header, CancellationToken stop)
+    {
+        switch (control)
+        {
+            case StreamOpened opened:
+                Opened(opened, header);
+                break;
+            case Inventory inventory:
+                _inventory = inventory;
+                foreach (var table in inventory.Tables)
+                    _tables!.Remember(table);
+                break;
+            case IdlePosition idle:
+                _reader!.Idle(idle.At, idle.Time);
+                break;
+            case SequencesSampled sampled:
+                Sampled(sampled);
+                break;
+            default:
+                throw new FormatViolationException($"the stream holds the unexpected control entry {control.GetType().Name}");
+        }
+        await Task.CompletedTask.WaitAsync(stop);
+    }
+
+    void Opened(StreamOpened opened, BlockHeader header)
+    {
+        _logger.StreamIsOpen(opened.Database, opened.ServerVersion, opened.StartedAt);
+        var state = _vault.State;
+        _tables = new SourceTables(state);
+        _reader = new EventReader(_tables, _events, _pending, opened.StartedAt, opened.AllTables);
+        _schema = new SchemaDesk(state, opened.StartedAt, _options.SchemaQuiet);
+        _foreignSeen = 0;
+        if (Durable is { } durable)
+        {
+            var otherDatabase = Changed(Setting.DatabaseOid, header.DatabaseOid.ToString());
+            var reason = otherDatabase ? "the database was replaced by another one"
+                : Changed(Setting.Incarnation, opened.Incarnation.ToString()) ? "the slot was made anew"
+                : opened.StartedAt.Timeline != durable.Timeline ? $"the source is on timeline {opened.StartedAt.Timeline} now"
+                : opened.StartedAt.Lsn != durable.Lsn ? $"the slot is at {opened.SlotAt}, the vault ends at {durable}"
+                : null;
+            if (reason is not null)
+                DatabaseGap(durable, opened.StartedAt, reason, otherDatabase);
+        }
+        ResumeBases();
+        Set(Setting.DatabaseOid, header.DatabaseOid.ToString());
+        Set(Setting.Incarnation, opened.Incarnation.ToString());
+        Set(Setting.Database, opened.Database);
+        Set(Setting.ServerVersion, opened.ServerVersion.ToString());
+        Set(Setting.Fidelity, string.Join('\n', opened.Fidelity));
+    }
+
+    void DatabaseGap(Position after, Position from, string reason, bool otherDatabase)
+    {
+        _logger.GapOpened(GapScope.Database, 0, after, reason);
+        _pending.Gaps.Add(new Gap(GapScope.Database, 0, after, null, reason, _clock.GetUtcNow()));
+        if (_schema!.Changed(from, _clock.GetUtcNow()) is { } ended)
+            _pending.Schemas.Add(ended with { Until = after });
+        _pending.Settings[SchemaDesk.LastDdl] = from.Lsn.ToString();
+        if (!otherDatabase)
+            return;
+        foreach (var shape in _tables!.Live.ToList())
+            _tables.Drop(shape.Oid);
+        _pending.Relations.AddRange(_tables.Commit(from.Lsn));
+    }
+
+    bool Changed(string setting, string value) =>
+        _vault.State.Settings.TryGetValue(setting, out var known) && known != value;
+
+    void Set(string setting, string value)
+    {
+        if (!_vault.State.Settings.TryGetValue(setting, out var known) || known != value)
+            _pending.Settings[setting] = value;
+    }
+
+    /// <summary>Writes the rows of a large transaction before its end; the commit that names the segment comes at its end.</summary>
+    async Task WriteOpenRowsAsync(CancellationToken stop)
+    {
+        _reader!.CompleteOpenRows();
+        await WriteSegmentAsync(stop);
+    }
+
+    async Task WriteSegmentAsync(CancellationToken stop)
+    {
+        var rows = _events.CompleteRows;
+        if (rows == 0)
+            return;
+        var day = (_reader?.Time ?? SourceTime.From(_clock.GetUtcNow())).ToDateTimeOffset();
+        var path = _writer.NextLogPath(DateOnly.FromDateTime(day.UtcDateTime), _events[0].CommitLsn);
+        var entry = await SegmentPlacing.PlaceAsync(_vault.Medium, path,
+            output => LogSegmentFile.WriteAsync(output, path, _events, rows, _origin, ShapeOf, stop), stop);
+        _events.DropFirst(rows);
+        _pending.Segments.Add(entry);
+    }
+
+    RelationShape ShapeOf(int relation, int version) => _tables!.Shape(relation, version) ?? _vault.State.Shape(relation, version);
+
+    /// <summary>Makes every complete transaction durable: segment, commit, then the slot may move.</summary>
+    async Task FlushAsync(CancellationToken stop)
+    {
+        _lastFlush = _clock.GetUtcNow();
+        if (_reader is null || !HasPending)
+            return;
+        if (_reader.HoldsCommit)
+            // Its rows so far may stand behind complete ones: they wait for its end.
+            return;
+        await WriteSegmentAsync(stop);
+        await CommitAsync(stop);
+    }
+
+    async Task CommitAsync(CancellationToken stop)
+    {
+        var rows = _pending.Segments.Sum(segment => segment.Rows);
+        FailPoint.Hit(FailPoint.BeforeCommit);
+        await _writer.CommitAsync(_pending.Take(new CoveredTo(_reader!.Position, _reader.Time)), stop);
+        FailPoint.Hit(FailPoint.BeforeConfirm);
+        _lastCommit = _clock.GetUtcNow();
+        _logger.Durable(_vault.State.Head, rows, _reader.Position);
+        await _log.RequestAsync(new DurableAt(_epoch.Epoch, _reader.Position), stop);
+    }
+}
+
+/// <summary>Names of the vault's settings that the archive keeps.</summary>
+static class Setting
+{
+    public const string Incarnation = "incarnation";
+    public const string DatabaseOid = "databaseOid";
+    public const string Database = "database";
+    public const string ServerVersion = "serverVersion";
+    /// <summary>What is reduced with this source, a line each.</summary>
+    public const string Fidelity = "fidelity";
+}

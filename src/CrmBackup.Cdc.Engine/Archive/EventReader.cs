@@ -1,0 +1,173 @@
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Vault;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>Turns the entries of the stream into events of the open log segment and into what the next commit says. Holds the state of
+/// one epoch: after any doubt it is thrown away and made anew from the vault.</summary>
+sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, PendingCommit pending, Position start, bool allTables)
+{
+    const string OwnSchema = "crmbackup";
+    readonly HashSet<uint> _own = [];
+    readonly TupleWriter _tuple = new();
+    readonly List<Mark> _marks = [];
+    readonly HashSet<int> _born = [];
+    readonly HashSet<int> _unexplained = [];
+    readonly List<(int Relation, string Reason)> _lost = [];
+    BeginEntry? _begin;
+    bool _skipping;
+    bool _ddl;
+    int _ordinal;
+
+    /// <summary>End of the last complete transaction, or a later position that is known to hold nothing for us.</summary>
+    public Position Position { get; private set; } = start;
+
+    public SourceTime? Time { get; private set; }
+
+    public bool InTransaction => _begin is not null;
+
+    /// <summary>True while the open transaction's end is known, so that its rows may be written before it is complete.</summary>
+    public bool EndKnown => _begin is { End.IsNone: false };
+
+    /// <summary>True while rows of an unfinished transaction may stand in segments: no commit until it ends.</summary>
+    public bool HoldsCommit => InTransaction && EndKnown;
+
+    /// <summary>Messages that carried our prefix and a wrong keyed hash.</summary>
+    public long ForeignMessages { get; private set; }
+
+    /// <summary>End positions of transactions with DDL since the last look.</summary>
+    public Queue<Lsn> SchemaChanges { get; } = new();
+
+    /// <summary>Relations that need a new base, with the reason, since the last look.</summary>
+    public Queue<(int Relation, string Reason)> BasesNeeded { get; } = new();
+
+    /// <summary>The publication was altered: the choice of tables must be read again.</summary>
+    public bool ChoiceChanged { get; private set; }
+
+    public void Read(ReadOnlySpan<byte> entry)
+    {
+        switch (entry[0])
+        {
+            case EntryType.Begin: Begin(BeginEntry.Parse(entry)); break;
+            case PgOutputFrame.Commit: Commit(CommitFrame.Parse(entry)); break;
+            case PgOutputFrame.Relation: Relation(entry); break;
+            case PgOutputFrame.Insert or PgOutputFrame.Update or PgOutputFrame.Delete: Row(RowFrame.Parse(entry)); break;
+            case PgOutputFrame.Truncate: Truncate(TruncateFrame.Parse(entry)); break;
+            case EntryType.OwnMessage: Message(entry[1..]); break;
+            case EntryType.ForeignMessage: ForeignMessages++; break;
+            // The origin of a replicated transaction and the names of types: shapes carry the types, origins are not kept.
+            case PgOutputFrame.Origin or PgOutputFrame.Type: break;
+            default: throw new FormatViolationException($"the stream holds the unknown entry 0x{entry[0]:x2}");
+        }
+    }
+
+    /// <summary>Everything up to here was received and holds nothing for us.</summary>
+    public void Idle(Position at, SourceTime time)
+    {
+        if (InTransaction)
+            throw new FormatViolationException("an idle position came inside a transaction");
+        if (at.Lsn > Position.Lsn)
+            (Position, Time) = (at, time);
+    }
+
+    /// <summary>Gives the rows so far of an open transaction their (known) end, so that they can be written.</summary>
+    public void CompleteOpenRows()
+    {
+        Invariant.Holds(EndKnown, "rows of a transaction whose end is unknown were to be written");
+        events.CompleteTransaction(events.CompleteRows, _begin!.Value.End, _begin.Value.Time);
+    }
+
+    void Begin(BeginEntry begin)
+    {
+        if (InTransaction)
+            throw new FormatViolationException($"transaction {begin.Xid} begins inside transaction {_begin!.Value.Xid}");
+        _begin = begin;
+        _skipping = begin.CommitRecord < Position.Lsn;
+        _ordinal = 0;
+        _ddl = false;
+    }
+
+    void Commit(CommitFrame commit)
+    {
+        if (_begin is not { } begin || begin.CommitRecord != commit.CommitRecord || (EndKnown && begin.End != commit.End))
+            throw new FormatViolationException($"the commit at {commit.CommitRecord} ends no open transaction");
+        _begin = null;
+        if (_skipping)
+        {
+            return;
+        }
+        events.CompleteTransaction(events.CompleteRows, commit.End, commit.Time);
+        var before = Position;
+        Position = Position with { Lsn = commit.End };
+        Time = commit.Time;
+        pending.Relations.AddRange(tables.Commit(commit.End));
+        foreach (var relation in _born)
+            pending.Bases.Add(new BaseComplete(relation, 1, Position));
+        foreach (var relation in _unexplained)
+            BasesNeeded.Enqueue((relation, "it appeared without a message of ours"));
+        foreach (var mark in _marks)
+            pending.Marks.Add(mark with { At = Position, Time = commit.Time, Xid = begin.Xid });
+        foreach (var (relation, reason) in _lost)
+        {
+            pending.Gaps.Add(new Gap(GapScope.Relation, relation, before, null, reason, commit.Time.ToDateTimeOffset()));
+            BasesNeeded.Enqueue((relation, reason));
+        }
+        if (_ddl)
+            SchemaChanges.Enqueue(commit.End);
+        _born.Clear();
+        _unexplained.Clear();
+        _marks.Clear();
+        _lost.Clear();
+    }
+
+    void Relation(ReadOnlySpan<byte> entry)
+    {
+        var frame = RelationFrame.Parse(entry);
+        if (frame.Schema == OwnSchema)
+            _own.Add(frame.Oid);
+        // A transaction that the vault holds told its shapes when it was first read; later ones may have changed them since.
+        if (_skipping || _own.Contains(frame.Oid))
+            return;
+        var unknown = tables.Find(frame.Oid) is null && tables.Image(frame.Oid) is null;
+        var shape = tables.Announce(frame);
+        if (unknown)
+            _unexplained.Add(shape.Number);
+        if (shape.Columns.Any(column => column.AttNum == 0))
+            pending.Gaps.Add(new Gap(GapScope.Schema, shape.Number, Position, null,
+                $"the columns of {shape.FullName} changed without a message of ours", (Time ?? default).ToDateTimeOffset()));
+    }
+
+    void Row(RowFrame row)
+    {
+        var ordinal = NextOrdinal();
+        if (!_skipping && Known(row.Oid) is { } shape)
+            events.Add(row.Kind, shape.Number, shape.Version, _begin!.Value.Xid, ordinal, row.OldKind, row.OldTuple, row.NewTuple);
+    }
+
+    void Truncate(TruncateFrame truncate)
+    {
+        foreach (var oid in truncate.Oids)
+        {
+            var ordinal = NextOrdinal();
+            if (!_skipping && Known(oid) is { } shape)
+                events.Add(EventKind.Truncate, shape.Number, shape.Version, _begin!.Value.Xid, ordinal, OldTupleKind.None, default, default);
+        }
+    }
+
+    /// <summary>Null for our own tables, whose rows are not the CRM's.</summary>
+    RelationShape? Known(uint oid)
+    {
+        if (tables.Find(oid) is { } shape)
+            return shape;
+        if (_own.Contains(oid))
+            return null;
+        throw new FormatViolationException($"a row came for relation OID {oid}, which was never announced");
+    }
+
+    int NextOrdinal()
+    {
+        if (!InTransaction)
+            throw new FormatViolationException("an event came outside a transaction");
+        return _ordinal++;
+    }
+}

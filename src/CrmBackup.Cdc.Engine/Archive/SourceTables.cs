@@ -1,0 +1,116 @@
+using CrmBackup.Cdc.Core;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>Which relation an OID of the stream means, and which shape its tuples have. Numbers and versions are the vault's own.
+/// Shapes made inside an open transaction are provisional until it commits; whoever drops the transaction makes this anew.</summary>
+sealed class SourceTables
+{
+    readonly Dictionary<uint, RelationShape> _current = [];
+    readonly Dictionary<uint, CatalogTable> _images = [];
+    readonly List<RelationShape> _open = [];
+    readonly Dictionary<(int, int), RelationShape> _made = [];
+    int _lastNumber;
+
+    public SourceTables(VaultState state)
+    {
+        foreach (var shape in state.RelationsAt(new Lsn(ulong.MaxValue)).Values)
+            _current[shape.Oid] = shape;
+        _lastNumber = state.Relations.Select(shape => shape.Number).DefaultIfEmpty(0).Max();
+    }
+
+    public IEnumerable<RelationShape> Live => _current.Values;
+
+    public RelationShape? Find(uint oid) => _current.GetValueOrDefault(oid);
+
+    public CatalogTable? Image(uint oid) => _images.GetValueOrDefault(oid);
+
+    /// <summary>A shape that no commit names yet; null when the vault must know it.</summary>
+    public RelationShape? Shape(int relation, int version) => _made.GetValueOrDefault((relation, version));
+
+    /// <summary>Remembers how the catalog describes a table, without touching its shape.</summary>
+    public void Remember(CatalogTable image) => _images[image.Oid] = image;
+
+    /// <summary>A Relation frame came: the tuples that follow have this shape.</summary>
+    public RelationShape Announce(RelationFrame frame)
+    {
+        _current.TryGetValue(frame.Oid, out var known);
+        if (known is not null && Describes(known, frame))
+            return known;
+        _images.TryGetValue(frame.Oid, out var image);
+        var columns = new ColumnShape[frame.Columns.Count];
+        for (var i = 0; i < columns.Length; i++)
+            columns[i] = Column(frame.Columns[i], i, known, image, fresh: known is null && image is null);
+        return Put(new RelationShape(Number(known), Version(known), Lsn.None, frame.Oid, frame.Schema, frame.Name, frame.Identity, columns));
+    }
+
+    /// <summary>The catalog's image of a table at this point of the stream. Returns the shape, and whether the relation is new.</summary>
+    public (RelationShape Shape, bool IsNew) Apply(CatalogTable image)
+    {
+        _images[image.Oid] = image;
+        _current.TryGetValue(image.Oid, out var known);
+        var provisional = known is not null && _open.Contains(known);
+        var shape = image.ToShape(Number(known), provisional ? known!.Version : Version(known), Lsn.None);
+        if (known is not null && known.SameAs(shape))
+            return (known, false);
+        if (provisional)
+            _open.Remove(known!);
+        return (Put(shape), known is null || (provisional && known.Version == 1));
+    }
+
+    /// <summary>The relation ended. Null when it was not ours.</summary>
+    public RelationShape? Drop(uint oid)
+    {
+        _images.Remove(oid);
+        if (!_current.Remove(oid, out var known))
+            return null;
+        var dropped = known with { Version = known.Version + 1, Since = Lsn.None, Columns = [], Dropped = true };
+        if (_open.RemoveAll(shape => shape.Number == known.Number && shape.Version == 1) > 0 && known.Version == 1)
+            dropped = dropped with { Version = 1, Columns = known.Columns };
+        _open.Add(dropped);
+        return dropped;
+    }
+
+    /// <summary>The open transaction committed: its shapes, now with their position.</summary>
+    public IReadOnlyList<RelationShape> Commit(Lsn end)
+    {
+        if (_open.Count == 0)
+            return [];
+        var shapes = _open.Select(shape => shape with { Since = end }).ToList();
+        _open.Clear();
+        foreach (var shape in shapes)
+            if (!shape.Dropped)
+                _current[shape.Oid] = shape;
+        return shapes;
+    }
+
+    int Number(RelationShape? known) => known?.Number ?? ++_lastNumber;
+
+    static int Version(RelationShape? known) => known is null ? 1 : known.Version + 1;
+
+    RelationShape Put(RelationShape shape)
+    {
+        _current[shape.Oid] = shape;
+        _made[(shape.Number, shape.Version)] = shape;
+        _open.Add(shape);
+        return shape;
+    }
+
+    static bool Describes(RelationShape shape, RelationFrame frame) =>
+        shape.Schema == frame.Schema && shape.Name == frame.Name && shape.Identity == frame.Identity
+        && shape.Columns.Count == frame.Columns.Count
+        && shape.Columns.Zip(frame.Columns).All(pair =>
+            pair.First.Name == pair.Second.Name && pair.First.TypeOid == pair.Second.TypeOid
+            && pair.First.TypeMod == pair.Second.TypeMod && pair.First.IsKey == pair.Second.IsKey);
+
+    static ColumnShape Column(RelationFrameColumn column, int index, RelationShape? known, CatalogTable? image, bool fresh)
+    {
+        if (image?.Columns.FirstOrDefault(other => other.Name == column.Name && other.TypeOid == column.TypeOid) is { } seen)
+            return new ColumnShape(seen.AttNum, column.Name, column.TypeOid, column.TypeMod, seen.TypeName, column.IsKey, seen.MissingValue);
+        if (known?.Columns.FirstOrDefault(other => other.Name == column.Name && other.TypeOid == column.TypeOid) is { } before)
+            return before with { TypeMod = column.TypeMod, IsKey = column.IsKey };
+        // A table that this very transaction created (CREATE TABLE AS sends its rows before the command's end): no column was dropped yet.
+        var attNum = fresh ? (short)(index + 1) : (short)0;
+        return new ColumnShape(attNum, column.Name, column.TypeOid, column.TypeMod, $"oid {column.TypeOid}", column.IsKey);
+    }
+}

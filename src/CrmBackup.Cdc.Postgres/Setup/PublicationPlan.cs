@@ -1,0 +1,109 @@
+namespace CrmBackup.Cdc.Postgres;
+
+/// <summary>The publication: all tables, or the chosen ones with their row filters.</summary>
+static class PublicationPlan
+{
+    const string Publishes = "publish = 'insert, update, delete, truncate', publish_via_partition_root = false";
+
+    public static IEnumerable<SetupStep> Steps(SourceFacts facts, SetupOptions options, ProtectedScope scope)
+    {
+        var name = SqlText.Identifier(SetupPlanner.PublicationName(facts, options));
+        var there = facts.Setup.Publication;
+        if (there is null)
+            return Create(facts, name, scope);
+        if (there.AllTables != scope.AllTables)
+            return [Replace(facts, name, scope)];
+        var steps = new List<SetupStep>();
+        if (!there.Insert || !there.Update || !there.Delete || !there.Truncate || there.ViaRoot || there.GeneratedColumns)
+            steps.Add(Simple("The publication leaves something out, or says it under another table's name.",
+                $"ALTER PUBLICATION {name} SET ({Publishes}{(facts.Server.Major >= 18 ? ", publish_generated_columns = none" : "")})"));
+        foreach (var schema in there.Schemas)
+            steps.Add(Simple($"Schema {schema} was added by somebody else.",
+                $"ALTER PUBLICATION {name} DROP TABLES IN SCHEMA {SqlText.Identifier(schema)}"));
+        if (!scope.AllTables)
+            steps.AddRange(Differences(facts, name, there, scope));
+        return steps;
+    }
+
+    /// <summary>The tables to be listed, with their filters: a partitioned table when it is chosen with all its partitions, else the partitions.</summary>
+    public static IReadOnlyList<(TableFacts Table, string? Predicate)> Wanted(SourceFacts facts, ProtectedScope scope)
+    {
+        var chosen = facts.Tables.Where(table => table.Persistence == 'p' && scope.Chooses(table)).ToDictionary(table => table.Oid);
+        var children = facts.Tables.Where(table => table.Parent != 0).ToLookup(table => table.Parent);
+        bool Whole(TableFacts table) => chosen.ContainsKey(table.Oid) && children[table.Oid].All(Whole);
+        bool UnderWhole(TableFacts table) =>
+            chosen.TryGetValue(table.Parent, out var parent) && (Whole(parent) || UnderWhole(parent));
+        return [.. chosen.Values.Where(table => (table.Kind == 'r' || Whole(table)) && !UnderWhole(table))
+            .Select(table => (table, scope.PredicateOf(table)))];
+    }
+
+    static IEnumerable<SetupStep> Create(SourceFacts facts, string name, ProtectedScope scope)
+    {
+        if (scope.AllTables)
+        {
+            yield return Simple("All tables, also those that come later. Truncate included; every partition under its own name.",
+                $"CREATE PUBLICATION {name} FOR ALL TABLES WITH ({Publishes})");
+            yield break;
+        }
+        yield return Simple("The chosen tables are added one by one. Truncate included; every partition under its own name.",
+            $"CREATE PUBLICATION {name} WITH ({Publishes})");
+        foreach (var (table, predicate) in Wanted(facts, scope))
+            yield return Add(facts, name, table, predicate);
+    }
+
+    /// <summary>In one transaction, so that no position of the WAL is without a publication. The choice is stored with it: our event trigger reads it.</summary>
+    static SetupStep Replace(SourceFacts facts, string name, ProtectedScope scope)
+    {
+        var wanted = Wanted(facts, scope);
+        var list = string.Join(", ", wanted.Select(choice => $"ONLY {choice.Table.Sql}{Where(choice.Predicate)}"));
+        List<string> statements = [];
+        if (!scope.AllTables && wanted.Count > 0)
+            statements.Add($"LOCK TABLE {string.Join(", ", wanted.Select(choice => $"ONLY {choice.Table.Sql}"))} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT");
+        statements.Add($"DROP PUBLICATION {name}");
+        statements.Add(SetupPlanner.SettingsUpsert(scope.Settings()));
+        statements.Add(scope.AllTables ? $"CREATE PUBLICATION {name} FOR ALL TABLES WITH ({Publishes})"
+            : wanted.Count == 0 ? $"CREATE PUBLICATION {name} WITH ({Publishes})"
+            : $"CREATE PUBLICATION {name} FOR TABLE {list} WITH ({Publishes})");
+        return SetupStep.Transaction(SetupPhase.Publication,
+            scope.AllTables ? "From chosen tables to all." : "From all tables to the chosen ones.", statements, locks: true);
+    }
+
+    static IEnumerable<SetupStep> Differences(SourceFacts facts, string name, PublicationFacts there, ProtectedScope scope)
+    {
+        var wanted = Wanted(facts, scope).ToDictionary(choice => choice.Table.Oid);
+        var filtersAsked = scope.Settings().Single(pair => pair.Key == "rows").Value;
+        var sameFilters = facts.Setup.Setting("rows") == filtersAsked;
+        foreach (var (table, predicate) in wanted.Values)
+        {
+            var published = there.Find(table.Oid);
+            if (published is null)
+                yield return Add(facts, name, table, predicate);
+            else if (published.ColumnList || (published.RowFilter is null) != (predicate is null) || (predicate is not null && !sameFilters))
+                yield return Locked(facts, table, $"Another row filter for {table.FullName}: it is read again.",
+                    $"ALTER PUBLICATION {name} DROP TABLE ONLY {table.Sql}", $"ALTER PUBLICATION {name} ADD TABLE ONLY {table.Sql}{Where(predicate)}");
+        }
+        foreach (var published in there.Tables.Where(published => !wanted.ContainsKey(published.Oid)))
+            if (facts.Tables.FirstOrDefault(table => table.Oid == published.Oid) is { } gone)
+                yield return Locked(facts, gone, $"{gone.FullName} is no longer chosen: its coverage ends here.",
+                    $"ALTER PUBLICATION {name} DROP TABLE ONLY {gone.Sql}");
+        var changed = scope.Settings().Where(pair => facts.Setup.Setting(pair.Key) != pair.Value).ToList();
+        if (changed.Count > 0)
+            yield return Simple("The choice, for the next time.", SetupPlanner.SettingsUpsert(changed));
+    }
+
+    static SetupStep Add(SourceFacts facts, string name, TableFacts table, string? predicate) =>
+        Locked(facts, table, predicate is null ? $"{table.FullName} is chosen." : $"{table.FullName} is chosen, the rows with {predicate}.",
+            $"ALTER PUBLICATION {name} ADD TABLE ONLY {table.Sql}{Where(predicate)}");
+
+    static string Where(string? predicate) => predicate is null ? "" : $" WHERE ({predicate})";
+
+    static SetupStep Simple(string why, string statement) => new(SetupPhase.Publication, why, [statement]);
+
+    /// <summary>With a slot, writers are held off for that moment: servers before the fixes of 2025 could lose what was in flight.</summary>
+    static SetupStep Locked(SourceFacts facts, TableFacts table, string why, params string[] statements) =>
+        SetupStep.Transaction(SetupPhase.Publication, why,
+        [
+            $"LOCK TABLE ONLY {table.Sql} IN {(facts.Setup.Slot is null ? "SHARE UPDATE EXCLUSIVE" : "SHARE ROW EXCLUSIVE")} MODE NOWAIT",
+            .. statements,
+        ], locks: true);
+}

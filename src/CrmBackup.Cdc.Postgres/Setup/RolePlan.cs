@@ -1,0 +1,40 @@
+using CrmBackup.Cdc.Core;
+
+namespace CrmBackup.Cdc.Postgres;
+
+/// <summary>The role of least privilege under which capture runs.</summary>
+static class RolePlan
+{
+    public static IEnumerable<SetupStep> Steps(SourceFacts facts, List<string> notes)
+    {
+        if (facts.Setup.Role is not { } role || role.Superuser)
+            yield break;
+        var name = SqlText.Identifier(role.Name);
+        if (!role.Exists)
+        {
+            notes.Add($"Role {role.Name} gets no password here: set one with \\password {name} in psql, or use a certificate.");
+            yield return SetupStep.Transaction(SetupPhase.Role,
+                "Reads the stream and every row; writes nothing but our own settings. BYPASSRLS: hidden rows would be missing from the backup.",
+                [$"CREATE ROLE {name} LOGIN REPLICATION BYPASSRLS", SetupPlanner.SettingsUpsert([new("roleCreated", role.Name)])]);
+        }
+        else if (!role.Login || !role.Replication || !role.BypassesRowSecurity)
+            yield return new SetupStep(SetupPhase.Role, "The role may log in, stream, and see every row.",
+                [$"ALTER ROLE {name} LOGIN REPLICATION BYPASSRLS"]);
+        if (role is not { ReadsAllData: true, Monitors: true, UsesOurSchema: true })
+            yield return SetupStep.Transaction(SetupPhase.Role, "Every table, also later ones; the state of slot and walsender; our own schema.",
+            [
+                $"GRANT CONNECT ON DATABASE {SqlText.Identifier(facts.Server.Database)} TO {name}",
+                $"GRANT pg_read_all_data, pg_monitor TO {name}",
+                $"GRANT USAGE ON SCHEMA crmbackup TO {name}",
+                $"GRANT SELECT ON ALL TABLES IN SCHEMA crmbackup TO {name}",
+                $"GRANT INSERT, UPDATE, DELETE ON crmbackup.settings TO {name}",
+                .. Functions.Select(function => $"GRANT EXECUTE ON FUNCTION {function} TO {name}"),
+            ]);
+    }
+
+    /// <summary>What capture and <c>check</c> call.</summary>
+    static IEnumerable<string> Functions =>
+        SetupSql.Functions
+            .Where(function => function.Name is "mark" or "barrier" or "missing_value" or "table_image" or "publication_state" or "protects")
+            .Select(function => function.GrantSignature);
+}

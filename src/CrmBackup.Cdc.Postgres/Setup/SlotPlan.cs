@@ -1,0 +1,55 @@
+using CrmBackup.Cdc.Core;
+
+namespace CrmBackup.Cdc.Postgres;
+
+/// <summary>The replication slot, made after the publication: the stream must find it at every position.</summary>
+public static class SlotPlan
+{
+    internal static IEnumerable<SetupStep> Steps(SourceFacts facts, string name)
+    {
+        var slot = facts.Setup.Slot;
+        if (slot is null)
+            yield return new SetupStep(SetupPhase.Slot, "From here on nothing is lost. Waits until every transaction that runs now has ended.",
+                CreateStatements(name));
+        else if (Problem(slot, facts.Server.Database) is { } problem)
+        {
+            if (slot.Invalid is null || slot.Active)
+                throw new RefusedException($"replication slot {name} {problem}", $"If nothing else needs it: {DropStatement(name)};");
+            yield return new SetupStep(SetupPhase.Slot, $"The slot {problem}: a new one. What lies between is a gap.",
+                [DropStatement(name), .. CreateStatements(name)]);
+        }
+        else if (facts.Setup.Setting("incarnation") is null)
+            yield return new SetupStep(SetupPhase.Slot, "The slot was made, but not recorded.", RecordStatements);
+    }
+
+    /// <summary>What makes the slot useless to us, in words; null when nothing does.</summary>
+    internal static string? Problem(SlotFacts slot, string database) =>
+        slot.Invalid is { } invalid ? $"is lost ({invalid})"
+        : slot.Plugin != "pgoutput" ? $"has the plugin {slot.Plugin ?? "none: it is physical"}"
+        : slot.Database != database ? $"belongs to database {slot.Database}"
+        : slot.TwoPhase ? "is two-phase"
+        : null;
+
+    /// <summary>Not inside one transaction: a slot cannot be made in one that has written. The first statement forgets the old
+    /// incarnation, so a crash between them leaves a slot that the next run records.</summary>
+    public static IReadOnlyList<string> CreateStatements(string name) =>
+    [
+        "DELETE FROM crmbackup.settings WHERE key IN ('incarnation', 'waitFor')",
+        $"SELECT pg_create_logical_replication_slot({SqlText.Literal(name)}, 'pgoutput')",
+        .. RecordStatements,
+    ];
+
+    public static string DropStatement(string name) => $"SELECT pg_drop_replication_slot({SqlText.Literal(name)})";
+
+    /// <summary>Transactions still in progress now, prepared ones included: a base must see them ended (rule 4). Taken later than
+    /// the slot's creation it names fewer, never too few: who ended meanwhile is visible.</summary>
+    static IReadOnlyList<string> RecordStatements =>
+    [
+        """
+        INSERT INTO crmbackup.settings (key, value)
+        SELECT 'waitFor', coalesce(string_agg(xid::text, ','), '') FROM pg_snapshot_xip(pg_current_snapshot()) xid
+        UNION ALL SELECT 'incarnation', gen_random_uuid()::text
+        ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value
+        """,
+    ];
+}

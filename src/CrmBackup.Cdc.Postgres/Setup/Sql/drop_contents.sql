@@ -1,0 +1,43 @@
+CREATE OR REPLACE FUNCTION crmbackup.drop_contents(tag text) RETURNS bytea[]
+LANGUAGE plpgsql /*canonical*/ SET lock_timeout = 1 AS $$
+-- What one command dropped: tables by OID; of tables that stay but lost a column, a constraint or their identity's index, the image.
+DECLARE
+  relations oid[];
+  relation oid;
+  contents bytea[] := '{}';
+BEGIN
+  SELECT array_agg(DISTINCT c.oid) INTO relations
+  FROM (
+    SELECT objid AS oid FROM pg_event_trigger_dropped_objects() WHERE classid = 'pg_class'::regclass AND objsubid > 0
+    UNION
+    SELECT c.oid FROM pg_event_trigger_dropped_objects() d
+      JOIN pg_namespace n ON n.nspname = d.address_names[1]
+      JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = d.address_names[2]
+      WHERE d.object_type = 'table constraint'
+    UNION
+    SELECT c.oid FROM pg_event_trigger_dropped_objects() d
+      JOIN pg_class c ON c.relreplident = 'i'
+      WHERE d.object_type = 'index' AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisreplident)
+  ) lost JOIN pg_class c ON c.oid = lost.oid
+  WHERE crmbackup.protects(c.oid);
+  FOREACH relation IN ARRAY coalesce(relations, '{}') LOOP
+    PERFORM crmbackup.give_identity(relation);
+  END LOOP;
+  SELECT contents || crmbackup.seal((jsonb_build_object(
+      'is', 'ddl', 'command', tag, 'schemaChanged', true,
+      'dropped', coalesce(jsonb_agg(DISTINCT d.objid::bigint)
+        FILTER (WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.object_type = 'table'), '[]'),
+      'unprotected', (
+        SELECT coalesce(jsonb_agg(DISTINCT c.oid::bigint), '[]')
+        FROM pg_event_trigger_dropped_objects() r
+          JOIN pg_namespace n ON n.nspname = r.address_names[1]
+          JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = r.address_names[2]
+        WHERE r.object_type = 'publication relation' AND NOT crmbackup.protects(c.oid)),
+      'tables', (SELECT coalesce(jsonb_agg(crmbackup.table_image(r)), '[]') FROM unnest(relations) r),
+      'objects', (
+        SELECT coalesce(jsonb_agg(jsonb_build_object('command', tag, 'type', o.object_type, 'identity', o.object_identity)), '[]')
+        FROM (SELECT * FROM pg_event_trigger_dropped_objects() WHERE original AND NOT is_temporary LIMIT 1000) o)))::text)
+    INTO contents
+  FROM pg_event_trigger_dropped_objects() d WHERE NOT d.is_temporary;
+  RETURN contents;
+END $$

@@ -1,0 +1,43 @@
+namespace CrmBackup.Cdc.EndToEnd;
+
+/// <summary>Six clients at once: four on the CRM sample's scripts, two on pgbench's own tables. They work until stopped.</summary>
+sealed class Clients : IAsyncDisposable
+{
+    static readonly TimeSpan _shift = TimeSpan.FromSeconds(3);
+    readonly CancellationTokenSource _stop = new();
+    readonly Task _work;
+
+    Clients(Protected crm, PostgresServer server) => _work = Task.WhenAll(
+        RepeatAsync(async () =>
+        {
+            await using var workload = CrmWorkload.Start(server, crm.Database, _shift, clients: 4, perSecond: 150);
+            await workload.FinishAsync();
+        }),
+        RepeatAsync(() => crm.PgbenchAsync(
+            "-n", "-c", "2", "-j", "1", "-T", $"{_shift.TotalSeconds}", "-R", "150", "--max-tries", "20", "-b", "tpcb-like")));
+
+    public static async Task<Clients> StartAsync(Protected crm, PostgresServer server)
+    {
+        await crm.PgbenchAsync("-i", "-q", "-s", "1");
+        return new Clients(crm, server);
+    }
+
+    public async Task StopAsync()
+    {
+        await _stop.CancelAsync();
+        await _work;
+    }
+
+    async Task RepeatAsync(Func<Task> shift)
+    {
+        while (!_stop.IsCancellationRequested)
+            await shift();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stop.CancelAsync();
+        await Task.WhenAny(_work);
+        _stop.Dispose();
+    }
+}

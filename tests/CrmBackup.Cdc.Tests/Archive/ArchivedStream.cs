@@ -1,0 +1,123 @@
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Engine;
+using CrmBackup.Cdc.Vault;
+using Xunit;
+
+namespace CrmBackup.Cdc.Tests;
+
+public class ArchivedStream
+{
+    const uint Accounts = 16400;
+    readonly LogSegmentBuilder _events = new();
+    readonly PendingCommit _pending = new();
+    readonly SourceTables _tables = new(VaultState.Empty);
+
+    EventReader From(ulong position) =>
+        new(_tables, _events, _pending, new Position(1, new Lsn(position)), allTables: true);
+
+    static CatalogTable Image(uint oid, string name, params string[] columns) =>
+        new(oid, "public", name, 'r', 'p', ReplicaIdentity.Default, [1], 1, 1,
+            [.. columns.Select((column, i) => new CatalogColumn((short)(i + 1), column, 25, -1, "text", false, 'n', null))]);
+
+    static string ImageJson(uint oid, string name, params string[] columns) => $$"""
+        {"oid":{{oid}},"schema":"public","name":"{{name}}","kind":"r","persistence":"p","identity":"default","keyColumns":[1],"fileNode":2,"pages":1,
+        "columns":[{{string.Join(',', columns.Select((column, i) =>
+            $$"""{"attNum":{{i + 1}},"name":"{{column}}","typeOid":25,"typeMod":-1,"typeName":"text","notNull":false,"generated":"n","missingValue":null}"""))}}]}
+        """;
+
+    static void Read(EventReader reader, params byte[][] entries)
+    {
+        foreach (var entry in entries)
+            reader.Read(entry);
+    }
+
+    string[] Events => [.. Enumerable.Range(0, _events.CompleteRows).Select(row => _events[row]).Select(one =>
+        $"{one.CommitLsn} {one.Xid} {one.Ordinal} {(char)one.Kind} {one.Relation}.{one.Shape} {(one.NewTuple.IsEmpty ? "" : Frames.Values(one.NewTuple.Span))}".TrimEnd())];
+
+    [Fact]
+    public void Events_carry_their_commit_end_and_their_place_in_the_transaction()
+    {
+        _tables.Remember(Image(Accounts, "accounts", "id", "name"));
+        var reader = From(0x10);
+        Read(reader, Frames.Begin(700, 0x20), Frames.Relation(Accounts, "public", "accounts", ("id", 25, true), ("name", 25, false)),
+            Frames.Insert(Accounts, "1", "Ann"), Frames.Update(Accounts, "1", "\u0001"), Frames.Truncate(Accounts), Frames.Commit(0x20, 0x30));
+        Assert.Equal(["0/30 700 0 I 1.1 1|Ann", "0/30 700 1 U 1.1 1|unchanged", "0/30 700 2 T 1.1"], Events);
+        Assert.Equal(new Lsn(0x30), reader.Position.Lsn);
+        Assert.Equal(new Lsn(0x30), Assert.Single(_pending.Relations).Since);
+    }
+
+    [Fact]
+    public void A_transaction_that_the_vault_holds_is_dropped_whole_and_by_position()
+    {
+        _tables.Remember(Image(Accounts, "accounts", "id"));
+        var reader = From(0x30);
+        Read(reader, Frames.Begin(700, 0x20), Frames.Relation(Accounts, "public", "accounts", ("id", 25, true)), Frames.Insert(Accounts, "1"),
+            Frames.Commit(0x20, 0x30), Frames.Begin(699, 0x30), Frames.Relation(Accounts, "public", "accounts", ("id", 25, true)),
+            Frames.Insert(Accounts, "2"), Frames.Commit(0x30, 0x40));
+        Assert.Equal(["0/40 699 0 I 1.1 2"], Events);
+    }
+
+    [Fact]
+    public void A_table_created_by_the_stream_is_covered_from_its_creation_though_its_rows_came_first()
+    {
+        var reader = From(0x10);
+        Read(reader, Frames.Begin(700, 0x20), Frames.Relation(Accounts, "public", "copied", ("id", 25, false)), Frames.Insert(Accounts, "1"),
+            Frames.OwnMessage($$"""{"is":"ddl","command":"CREATE TABLE AS","tables":[{{ImageJson(Accounts, "copied", "id")}}],"dropped":[],"schemaChanged":true}"""),
+            Frames.Commit(0x20, 0x30));
+        Assert.Equal(new BaseComplete(1, 1, new Position(1, new Lsn(0x30))), Assert.Single(_pending.Bases));
+        Assert.Equal("text", Assert.Single(_pending.Relations).Columns[0].TypeName);
+        Assert.Empty(reader.BasesNeeded);
+        Assert.Equal(new Lsn(0x30), Assert.Single(reader.SchemaChanges));
+    }
+
+    [Fact]
+    public void A_table_that_nobody_explained_needs_a_base()
+    {
+        var reader = From(0x10);
+        Read(reader, Frames.Begin(700, 0x20), Frames.Relation(Accounts, "public", "found", ("id", 25, false)), Frames.Insert(Accounts, "1"),
+            Frames.Commit(0x20, 0x30));
+        Assert.Empty(_pending.Bases);
+        Assert.Equal(1, Assert.Single(reader.BasesNeeded).Relation);
+    }
+
+    [Fact]
+    public void A_rewrite_sent_again_voids_the_rows_and_gives_the_new_ones()
+    {
+        _tables.Apply(Image(Accounts, "accounts", "id"));
+        _tables.Commit(new Lsn(1));
+        var reader = From(0x10);
+        Read(reader, Frames.Begin(700, 0x20),
+            Frames.OwnMessage($$"""{"is":"ddl","command":"ALTER TABLE","tables":[{{ImageJson(Accounts, "accounts", "id", "note")}}],"schemaChanged":true}"""),
+            Frames.OwnMessage($$"""{"is":"rewrite","table":{{ImageJson(Accounts, "accounts", "id", "note")}},"reemitted":true}"""),
+            Frames.OwnMessage($$"""{"is":"rows","oid":{{Accounts}},"rows":["(1,\"a \"\"b\"\"\")","(2,)"]}"""),
+            Frames.Commit(0x20, 0x30));
+        Assert.Equal(["W 1.2", "I 1.2 1|a \"b\"", "I 1.2 2|NULL"], Events.Where(one => !one.Contains(" M ")).Select(one => one[one.IndexOfAny(['W', 'I'])..]));
+        Assert.Empty(_pending.Gaps);
+    }
+
+    [Fact]
+    public void A_rewrite_not_sent_again_is_a_gap_of_that_table_from_before_it()
+    {
+        _tables.Apply(Image(Accounts, "accounts", "id"));
+        _tables.Commit(new Lsn(1));
+        var reader = From(0x10);
+        Read(reader, Frames.Begin(700, 0x20),
+            Frames.OwnMessage($$"""{"is":"rewrite","table":{{ImageJson(Accounts, "accounts", "id")}},"reemitted":false,"reason":"20 MB"}"""),
+            Frames.Commit(0x20, 0x30));
+        var gap = Assert.Single(_pending.Gaps);
+        Assert.Equal((GapScope.Relation, 1, new Lsn(0x10)), (gap.Scope, gap.Relation, gap.After.Lsn));
+        Assert.Single(reader.BasesNeeded);
+    }
+
+    [Fact]
+    public void Unknown_entries_and_contradictions_stop_the_work()
+    {
+        var reader = From(0x10);
+        Assert.Throws<FormatViolationException>(() => reader.Read([0x7F, 1]));
+        Assert.Throws<FormatViolationException>(() => reader.Read(Frames.Insert(Accounts, "1")));
+        Read(reader, Frames.Begin(700, 0x20));
+        Assert.Throws<FormatViolationException>(() => reader.Read(Frames.Begin(701, 0x30)));
+        Assert.Throws<FormatViolationException>(() => reader.Read(Frames.Insert(Accounts, "1")));
+        Assert.Throws<FormatViolationException>(() => reader.Read(Frames.Commit(0x21, 0x30)));
+    }
+}
