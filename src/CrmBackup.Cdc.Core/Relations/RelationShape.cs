@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace CrmBackup.Cdc.Core;
 
 /// <summary>How a relation finds the row that an update or delete means (<c>pg_class.relreplident</c>).</summary>
@@ -34,9 +36,11 @@ public sealed record RelationShape(
     IReadOnlyList<ColumnShape> Columns, bool Dropped = false)
 {
     /// <summary>schema.table, unquoted: for people, never an identity.</summary>
+    [JsonIgnore]
     public string FullName => $"{Schema}.{Name}";
 
     /// <summary>True when updates and deletes name their row by key; false when by the whole row (fold as a multiset).</summary>
+    [JsonIgnore]
     public bool HasKey => Identity is ReplicaIdentity.Default or ReplicaIdentity.Index && Columns.Any(column => column.IsKey);
 
     /// <summary>Same columns, types, keys and name: a new version is not needed.</summary>

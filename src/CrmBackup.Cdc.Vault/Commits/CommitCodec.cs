@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics.CodeAnalysis;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using CrmBackup.Cdc.Core;
@@ -16,12 +17,14 @@ public static class CommitCodec
 {
     static ReadOnlySpan<byte> CheckField => ",\"check\":\""u8;
     const int CheckLength = 64;
+    /// <summary>Names of people's tables as they are, not as \u escapes: never embedded in HTML.</summary>
+    static readonly JsonWriterOptions Plain = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     static ReadOnlySpan<byte> LineEnd => "\"}\n"u8;
 
     public static byte[] Encode(CommitHead head, CommitContent content)
     {
         var buffer = new ArrayBufferWriter<byte>(1024);
-        using (var json = new Utf8JsonWriter(buffer))
+        using (var json = new Utf8JsonWriter(buffer, Plain))
         {
             json.WriteStartObject();
             CopyFields(json, JsonSerializer.SerializeToElement(head, CommitJson.Default.CommitHead));

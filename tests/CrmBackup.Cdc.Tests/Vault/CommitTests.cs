@@ -146,7 +146,7 @@ public sealed class CommitTests : IDisposable
         await File.WriteAllBytesAsync(torn, (await File.ReadAllBytesAsync(_files.PathOf(VaultPath.Commit(2))))[..100]);
         Assert.Equal(2, (await _files.OpenAsync()).State.Head);
 
-        using (var writer = await WriterAfterTheWaitAsync())
+        using (var writer = await _files.WriterAfterTheWaitAsync())
         {
             Assert.Equal(4, writer.State.Head);
             await writer.CommitAsync(Covered(2), default);
@@ -172,17 +172,5 @@ public sealed class CommitTests : IDisposable
         await Assert.ThrowsAsync<FormatViolationException>(_files.OpenAsync);
     }
 
-    async Task<VaultWriter> WriterAfterTheWaitAsync()
-    {
-        var opening = _files.WriterAsync(await _files.OpenAsync());
-        for (var i = 0; i < 100 && !opening.IsCompleted; i++)
-        {
-            _files.Clock.Advance(TimeSpan.FromSeconds(10));
-            await Task.Yield();
-        }
-        return await opening;
-    }
-
-    static SegmentEntry Segment(string path) => new(
-        path, SegmentKind.Log, 0, 0, 0, 0, 10, 1, Sha256.Of([1]), Sha256.Of([2]), new Lsn(5), new Lsn(6), new SourceTime(1), new SourceTime(2), 700);
+    static SegmentEntry Segment(string path) => Samples.Segment(path, [1]);
 }

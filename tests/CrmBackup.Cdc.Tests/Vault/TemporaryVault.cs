@@ -38,6 +38,18 @@ sealed class TemporaryVault : IDisposable
         return await WriterAsync(await OpenAsync(), host, pid);
     }
 
+    /// <summary>Opens a writer where a torn commit makes it wait for a while.</summary>
+    public async Task<VaultWriter> WriterAfterTheWaitAsync()
+    {
+        var opening = WriterAsync(await OpenAsync());
+        for (var i = 0; i < 1000 && !opening.IsCompleted; i++)
+        {
+            Clock.Advance(TimeSpan.FromSeconds(10));
+            await Task.Yield();
+        }
+        return await opening;
+    }
+
     public string PathOf(string path) => Path.Combine(Root, path);
 
     public static CommitContent Covered(ulong lsn) =>
