@@ -42,7 +42,7 @@ sealed class TextTwin(string name, LogicalType logical) : ColumnTwin(name)
 
         public override bool IsNull(int row) => _values.IsNull(row);
 
-        public override ReadOnlySpan<byte> Text(int row) => _values.Span(row);
+        public override ReadOnlySpan<byte> Text(int row) => _values.Text(row);
     }
 }
 
@@ -89,7 +89,7 @@ sealed class ByteaTwin() : ColumnTwin("bytea")
 
         public override ReadOnlySpan<byte> Text(int row)
         {
-            var value = _values.Span(row);
+            var value = _values.Text(row);
             var length = checked(2 + 2 * value.Length);
             if (_text.Length < length)
                 _text = new byte[Math.Max(length, (int)Math.Min(Array.MaxLength, _text.Length * 2L))];

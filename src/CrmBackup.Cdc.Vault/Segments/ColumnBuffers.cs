@@ -5,7 +5,7 @@ using ParquetSharp;
 namespace CrmBackup.Cdc.Vault;
 
 /// <summary>The byte strings of one column of one row group, copied out of Arrow's memory. Reused for the next row group.</summary>
-sealed class BytesColumn
+sealed class BytesColumn : ColumnTexts
 {
     const int Batch = 8192;
     readonly ByteArray[] _values = new ByteArray[Batch];
@@ -14,7 +14,7 @@ sealed class BytesColumn
     int[] _ends = [];
     bool[] _present = [];
 
-    public bool IsNull(int row) => !_present[row];
+    public override bool IsNull(int row) => !_present[row];
 
     /// <summary>Empty for NULL too.</summary>
     public ReadOnlyMemory<byte> this[int row]
@@ -26,7 +26,7 @@ sealed class BytesColumn
         }
     }
 
-    public ReadOnlySpan<byte> Span(int row) => this[row].Span;
+    public override ReadOnlySpan<byte> Text(int row) => this[row].Span;
 
     public void Read(RowGroupReader group, int column, int rows)
     {

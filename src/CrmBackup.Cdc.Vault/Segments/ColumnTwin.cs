@@ -94,12 +94,7 @@ abstract class ColumnEncoder : IDisposable
 }
 
 /// <summary>Reads one typed column of a row group and gives the canonical texts back.</summary>
-abstract class ColumnDecoder
+abstract class ColumnDecoder : ColumnTexts
 {
     public abstract void Read(RowGroupReader group, int column, int rows);
-
-    public abstract bool IsNull(int row);
-
-    /// <summary>The canonical text of a value; valid until the next call.</summary>
-    public abstract ReadOnlySpan<byte> Text(int row);
 }

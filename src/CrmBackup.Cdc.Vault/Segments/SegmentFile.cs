@@ -98,7 +98,7 @@ public sealed class SegmentFile : IDisposable
 
     const string VerifyHint = "Run 'crmbackup verify' to see which restore points remain.";
 
-    static void VerifyHash(Stream stream, SegmentEntry entry)
+    internal static void VerifyHash(Stream stream, SegmentEntry entry)
     {
         stream.Position = 0;
         var hash = Sha256.From(SHA256.HashData(stream));

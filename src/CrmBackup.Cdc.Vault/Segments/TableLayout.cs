@@ -19,6 +19,10 @@ static class MetadataColumn
     public const string Row = "_row";
     /// <summary>A key column's value before the event: this and the column's name.</summary>
     public const string OldPrefix = "_old_";
+
+    public static byte Letter(ReadOnlySpan<byte> text) => text is [var letter]
+        ? letter
+        : throw new FormatViolationException("a row's _op or _old_kind is not one letter");
 }
 
 /// <summary>Which Parquet columns a table segment has, and in which order: the user's, ours, and in changes segments the old key.

@@ -33,7 +33,7 @@ public sealed class LogSegmentTests
         Fill(builder, transactions: 50, eventsEach: 5);
         var (bytes, entry) = await WriteAsync(builder, builder.CompleteRows);
         var read = new List<ChangeEvent>();
-        await foreach (var change in LogSegmentCrossReader.ReadAsync(new MemoryStream(bytes), CancellationToken.None))
+        await foreach (var change in SegmentCrossReader.ReadEventsAsync(new MemoryStream(bytes), CancellationToken.None))
             read.Add(Given.Kept(change));
         Given.Same(Read(bytes, entry), read);
     }

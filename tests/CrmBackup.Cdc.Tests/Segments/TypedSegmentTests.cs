@@ -1,5 +1,6 @@
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Vault;
+using Microsoft.Extensions.Logging.Abstractions;
 using ParquetSharp;
 using Xunit;
 
@@ -68,7 +69,7 @@ public sealed class TypedSegmentTests
     static string Zeros(int count) => new('0', count);
 
     [Theory, MemberData(nameof(Types))]
-    public void Every_value_comes_back_exactly_from_base_and_changes(string type, string[] typed, string[] exceptions)
+    public async Task Every_value_comes_back_exactly_from_base_and_changes_by_either_library(string type, string[] typed, string[] exceptions)
     {
         var shape = Given.Shape(4, 2, ("id", "bigint"), ("v", type));
         string?[] values = [.. typed, null, .. exceptions];
@@ -78,6 +79,7 @@ public sealed class TypedSegmentTests
         using (var file = SegmentFile.OpenVerified(new MemoryStream(bytes), entry))
             Assert.Equal(tuples, file.ReadRows().Select(row => row.ToArray()));
         Assert.Equal(typed.Length, Values(bytes));
+        Assert.Equal(ReadBackBy.OtherLibrary, await ReadBackAsync(bytes, entry));
 
         // As keys too: the old value stands in a typed column of its own.
         shape = shape with { Columns = [.. shape.Columns.Select(column => column with { IsKey = true })] };
@@ -89,6 +91,7 @@ public sealed class TypedSegmentTests
         using (var parquet = new ParquetFileReader(new MemoryStream(bytes)))
             Assert.Equal(events.Count, NullsOf(parquet, "_old"));
         SegmentFile.VerifyWritten(new MemoryStream(bytes), entry);
+        Assert.Equal(ReadBackBy.OtherLibrary, await ReadBackAsync(bytes, entry));
     }
 
     [Fact]
@@ -106,7 +109,7 @@ public sealed class TypedSegmentTests
     }
 
     [Fact]
-    public void Unchanged_NULL_and_empty_stay_apart()
+    public async Task Unchanged_NULL_and_empty_stay_apart()
     {
         var shape = Given.Shape(1, 1, ("id", "bigint"), ("doc", "text"), ("say \"hi\"\n", "text"));
         ChangeEvent[] events =
@@ -123,6 +126,7 @@ public sealed class TypedSegmentTests
         using var file = SegmentFile.OpenVerified(new MemoryStream(bytes), entry);
         Given.Same(events, [.. file.ReadEvents().Select(Given.Kept)]);
         Assert.Empty(file.ReadEvents(relation: 2));
+        Assert.Equal(ReadBackBy.OtherLibrary, await ReadBackAsync(bytes, entry));
     }
 
     [Fact]
@@ -136,7 +140,7 @@ public sealed class TypedSegmentTests
     }
 
     [Fact]
-    public void A_user_may_name_columns_as_we_do()
+    public async Task A_user_may_name_columns_as_we_do()
     {
         var shape = Given.Shape(1, 1,
             ("_op", "bigint"), ("_OP", "text"), ("op_1", "text"), ("_old_op_1", "text"), ("_xid", "text"), ("date", "date"), ("Date", "date"), ("_exceptions", "json"), ("a.b", "double precision"));
@@ -150,13 +154,14 @@ public sealed class TypedSegmentTests
             var names = file.Description.Columns!.Select(column => column.Column).ToList();
             Assert.Equal(["op_1", "OP_2", "op_1_3", "old_op_1_4", "xid_5", "date", "Date_7", "exceptions_8", "a.b"], names);
         }
+        Assert.Equal(ReadBackBy.OtherLibrary, await ReadBackAsync(bytes, entry));
         using var parquet = new ParquetFileReader(new MemoryStream(bytes));
         var columns = Enumerable.Range(0, parquet.FileMetaData.Schema.NumColumns).Select(i => parquet.FileMetaData.Schema.Column(i).Name).ToList();
         Assert.Equal(columns.Count, columns.Distinct(StringComparer.OrdinalIgnoreCase).Count());
     }
 
     [Fact]
-    public void Tables_without_columns_and_with_1600_keep_their_rows()
+    public async Task Tables_without_columns_and_with_1600_keep_their_rows()
     {
         var none = Given.Shape(1, 1);
         var (bytes, entry) = Written.Base(none, [Given.Tuple(), Given.Tuple(), Given.Tuple()]);
@@ -166,12 +171,22 @@ public sealed class TypedSegmentTests
         (bytes, entry) = Written.Changes(none, events);
         using (var file = SegmentFile.OpenVerified(new MemoryStream(bytes), entry))
             Given.Same(events, [.. file.ReadEvents().Select(Given.Kept)]);
+        Assert.Equal(ReadBackBy.OtherLibrary, await ReadBackAsync(bytes, entry));
 
         var wide = Given.Shape(1, 1, [.. Enumerable.Range(1, 1600).Select(i => ($"c{i}", i % 2 == 0 ? "bigint" : "text"))]);
         var tuples = Enumerable.Range(0, 20).Select(row => Given.Tuple([.. Enumerable.Range(0, 1600).Select(i => $"{row + i}")])).ToList();
         (bytes, entry) = Written.Base(wide, tuples);
         using (var file = SegmentFile.OpenVerified(new MemoryStream(bytes), entry))
             Assert.Equal(tuples, file.ReadRows().Select(row => row.ToArray()));
+    }
+
+    [Fact]
+    public async Task A_segment_that_holds_something_else_does_not_pass_the_read_back()
+    {
+        var shape = Given.Shape(1, 1, ("id", "bigint"));
+        var (bytes, entry) = Written.Base(shape, [Given.Tuple("1")]);
+        var other = entry with { ContentHash = Sha256.Zero };
+        await Assert.ThrowsAsync<DifferenceException>(() => ReadBackAsync(bytes, other));
     }
 
     [Fact]
@@ -208,6 +223,9 @@ public sealed class TypedSegmentTests
 
     static ChangeEvent Event(int ordinal, EventKind kind, OldTupleKind oldKind, byte[]? old, byte[]? @new) =>
         new(new Lsn(0xFFFF_FFFF_FFFF_FFFF), new SourceTime(-1), ulong.MaxValue, ordinal, kind, 1, 1, oldKind, old, @new);
+
+    static Task<ReadBackBy> ReadBackAsync(byte[] bytes, SegmentEntry entry) =>
+        SegmentCheck.ReadBackAsync(() => new MemoryStream(bytes), entry, NullLogger.Instance, CancellationToken.None);
 
     /// <summary>Values of column v that stand in its typed twin.</summary>
     static long Values(byte[] file)
