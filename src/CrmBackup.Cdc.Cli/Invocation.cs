@@ -19,7 +19,8 @@ sealed class Invocation
         Settings = SettingsReader.Read(parsed.GetValue(SharedOptions.Config), Environment.GetEnvironmentVariables(), GivenAsOptions());
         Logging = LoggerFactory.Create(logging => logging
             .SetMinimumLevel(LeastLevel)
-            .AddProvider(new LineLogger(terminal, LeastLevel, Clock)));
+            .AddProvider(new LineLogger(terminal, LeastLevel, brief: parsed.CommandResult.Command is not Verb { IsLongRunning: true }, Clock)));
+        Log = Logging.CreateLogger("CrmBackup.Cdc.Cli");
         WarnOfPassword(SharedOptions.Source);
         WarnOfPassword(SharedOptions.Broker);
     }
@@ -29,6 +30,8 @@ sealed class Invocation
     public Settings Settings { get; }
 
     public ILoggerFactory Logging { get; }
+
+    public ILogger Log { get; }
 
     public TimeProvider Clock { get; } = TimeProvider.System;
 
@@ -78,7 +81,7 @@ sealed class Invocation
     void WarnOfPassword(Option<string> option)
     {
         if (_parsed.GetResult(option) is { Implicit: false } && _parsed.GetValue(option) is { } text && HoldsPassword(text))
-            Logging.CreateLogger("CrmBackup.Cdc.Cli").PasswordInOption(option.Name);
+            Log.PasswordInOption(option.Name);
     }
 
     static bool HoldsPassword(string text) => text.StartsWith("amqp", StringComparison.OrdinalIgnoreCase)

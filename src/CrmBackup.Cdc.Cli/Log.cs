@@ -7,4 +7,16 @@ static partial class Log
     [LoggerMessage(5001, LogLevel.Warning,
         "The password in {Option} can be seen by every user of this machine: use PGPASSWORD, ~/.pgpass, the environment or a file")]
     public static partial void PasswordInOption(this ILogger log, string option);
+
+    [LoggerMessage(5010, LogLevel.Information, "Source: {Why}")]
+    public static partial void SetupStep(this ILogger log, string why);
+
+    [LoggerMessage(5011, LogLevel.Warning, "{Note}")]
+    public static partial void Note(this ILogger log, string note);
+
+    [LoggerMessage(5012, LogLevel.Information, "The vault {Path} is made")]
+    public static partial void VaultMade(this ILogger log, string path);
+
+    [LoggerMessage(5013, LogLevel.Warning, "{Path}: {Warning}")]
+    public static partial void MediumWarning(this ILogger log, string path, string warning);
 }

@@ -46,7 +46,7 @@ sealed class StatusCommand : Verb
             lines.Add("commit", $"{head.Number}, {Words.Duration(head.Age)} ago, by process {head.Pid} on {head.Host}");
             lines.Add("hash", head.Hash.Hex);
         }
-        lines.Add("tables", report.Bases.Pending.Count == 0 ? $"all {report.Bases.Tables} covered" : $"{report.Bases.Complete} of {report.Bases.Tables} covered");
+        lines.Add("tables", report.Bases.Tables == 0 ? "none known yet" : report.Bases.Pending.Count == 0 ? $"all {report.Bases.Tables} covered" : $"{report.Bases.Complete} of {report.Bases.Tables} covered");
         foreach (var table in report.Bases.Pending.Take(10))
             lines.Add("", table.RowsRead > 0 ? $"{table.Table}: {Words.Count(table.RowsRead)} rows of its base read" : $"{table.Table}: base not begun");
         lines.Add("settled", report.SettledTo is { } settled ? $"up to {settled}" : "not yet");

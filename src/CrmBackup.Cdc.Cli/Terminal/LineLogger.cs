@@ -5,7 +5,8 @@ namespace CrmBackup.Cdc.Cli;
 
 /// <summary>The log on stderr, one line per event: time, level, the event's number, the words.
 /// Under systemd the journal knows the time, and wants the level as a number in front.</summary>
-sealed class LineLogger(Terminal terminal, LogLevel least, TimeProvider clock) : ILoggerProvider
+/// <param name="brief">Just the words: for a verb whose user waits for it.</param>
+sealed class LineLogger(Terminal terminal, LogLevel least, bool brief, TimeProvider clock) : ILoggerProvider
 {
     readonly bool _journal = !terminal.IsInteractive && Environment.GetEnvironmentVariable("JOURNAL_STREAM") is { Length: > 0 };
 
@@ -22,8 +23,8 @@ sealed class LineLogger(Terminal terminal, LogLevel least, TimeProvider clock) :
         if (failure is not null)
             words = least <= LogLevel.Debug ? $"{words}{Environment.NewLine}{failure}" : $"{words}: {failure.Message.ReplaceLineEndings(" ")}";
         var number = id.Id == 0 ? "" : $"[{id.Id}] ";
-        var line = _journal
-            ? $"<{JournalLevel(level)}>{number}{words}"
+        var line = _journal ? $"<{JournalLevel(level)}>{number}{words}"
+            : brief ? level >= LogLevel.Warning ? $"{Word(level).Trim()}: {words}" : words
             : string.Create(CultureInfo.InvariantCulture, $"{clock.GetUtcNow():yyyy-MM-dd HH:mm:ss.fff}Z {Word(level)} {number}{words}");
         terminal.Log.WriteLine(line);
     }
