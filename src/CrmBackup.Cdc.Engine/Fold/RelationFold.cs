@@ -67,7 +67,7 @@ public sealed class RelationFold
             newest is null || Snapshot.CompareAge(next, newest) > 0 ? next : newest);
         _layout = new WorkingLayout(input.Target, input.Shapes,
             input.Chunks.Select(chunk => chunk.Shape).DefaultIfEmpty(input.Shapes[0].Version).Min());
-        if (_snapshots.Count > 1 && _layout.Eras.Contains("row"))
+        if (_snapshots.Count > 1 && input.Chunks.Any(chunk => !_layout.Shape(chunk.Shape).HasKey))
             throw new FormatViolationException($"the base of {input.Target.FullName}, which has no key, was read under {_snapshots.Count} snapshots");
     }
 
