@@ -1,0 +1,79 @@
+using CrmBackup.Cdc.Core;
+using Xunit;
+
+namespace CrmBackup.Cdc.Tests;
+
+public sealed class CoverageTests
+{
+    [Fact]
+    public void Coverage_begins_when_the_last_base_is_complete()
+    {
+        var state = new PlanVault().Relation(PlanVault.Shape(1, 100), PlanVault.Shape(2, 100))
+            .Base(1, 120).Base(2, 150).Covered(200).State;
+
+        var coverage = Coverage.Of(state);
+
+        Assert.Equal([new CoverageRange(PlanVault.At(150), PlanVault.At(200), null, null)], coverage.Database);
+        Assert.False(coverage.Holds(PlanVault.At(149)));
+        Assert.True(coverage.Relations[0].Holds(PlanVault.At(130)));
+    }
+
+    [Fact]
+    public void Nothing_is_covered_before_the_first_relation_was_known()
+    {
+        var state = new PlanVault().Relation(PlanVault.Shape(1, 100)).Base(1, 100).Covered(200).State;
+
+        Assert.False(Coverage.Of(state).Holds(PlanVault.At(50)));
+    }
+
+    [Fact]
+    public void A_gap_of_one_table_interrupts_the_database_until_that_table_has_a_new_base()
+    {
+        var state = new PlanVault().Relation(PlanVault.Shape(1, 100), PlanVault.Shape(2, 100)).Base(1, 100).Base(2, 100)
+            .Gap(GapScope.Relation, 2, 140).Base(2, 160, id: 2).Covered(200).State;
+
+        var coverage = Coverage.Of(state);
+
+        Assert.True(coverage.Holds(PlanVault.At(140)));
+        Assert.False(coverage.Holds(PlanVault.At(141)));
+        Assert.False(coverage.Holds(PlanVault.At(159)));
+        Assert.True(coverage.Holds(PlanVault.At(160)));
+        Assert.True(Coverage.Of(state, new HashSet<int> { 1 }).Holds(PlanVault.At(150)));
+        Assert.Equal((PlanVault.At(140), PlanVault.At(160)), coverage.Nearest(PlanVault.At(150)));
+    }
+
+    [Fact]
+    public void A_gap_that_is_still_open_ends_coverage_and_is_named()
+    {
+        var state = new PlanVault().Relation(PlanVault.Shape(1, 100)).Base(1, 100).Gap(GapScope.Database, 0, 140).Covered(200).State;
+
+        var coverage = Coverage.Of(state);
+
+        Assert.Equal(PlanVault.At(140), coverage.Latest);
+        Assert.Contains(coverage.Reduced, line => line.Contains("public.t1: not covered after"));
+        Assert.Contains(coverage.Reduced, line => line.Contains("gap of the whole database"));
+    }
+
+    [Fact]
+    public void A_table_born_later_is_no_hole_before_its_birth_and_none_after_its_end()
+    {
+        var state = new PlanVault().Relation(PlanVault.Shape(1, 100)).Base(1, 100)
+            .Relation(PlanVault.Shape(2, 130)).Base(2, 130).Relation(PlanVault.Shape(2, 160, 2, dropped: true)).Covered(200).State;
+
+        Assert.Equal([new CoverageRange(PlanVault.At(100), PlanVault.At(200), null, null)], Coverage.Of(state).Database);
+    }
+
+    [Fact]
+    public void A_failover_ends_the_old_branch_at_its_switch_point()
+    {
+        var state = new PlanVault().Relation(PlanVault.Shape(1, 100)).Base(1, 100).Gap(GapScope.Database, 0, 150)
+            .Base(1, 170, timeline: 2, id: 2).Covered(200, timeline: 2).State;
+
+        var coverage = Coverage.Of(state);
+
+        Assert.Equal([(PlanVault.At(100), PlanVault.At(150)), (PlanVault.At(170, 2), PlanVault.At(200, 2))],
+            coverage.Database.Select(range => (range.From, range.UpTo)));
+        Assert.False(coverage.Holds(PlanVault.At(160)));
+        Assert.False(coverage.Holds(PlanVault.At(160, 2)));
+    }
+}
