@@ -24,7 +24,7 @@ static partial class ArchiveLog
     public static partial void BaseIsComplete(this ILogger log, int baseId, string table, long rows, Position from);
 
     [LoggerMessage(4206, LogLevel.Warning, "Order {Order} was not carried out: {Reason}")]
-    public static partial void OrderNotDone(this ILogger log, ulong order, string reason);
+    public static partial void OrderPutOff(this ILogger log, ulong order, string reason);
 
     [LoggerMessage(4207, LogLevel.Information, "Schema {Hash} stored, exact from {From}")]
     public static partial void SchemaStored(this ILogger log, string hash, Position from);

@@ -118,7 +118,7 @@ public sealed partial class ArchiveLoop
 
     void OrderFailed(ArchiveInput.Failed failed)
     {
-        _logger.OrderNotDone(failed.Order, failed.Answer.Reason);
+        _logger.OrderPutOff(failed.Order, failed.Answer.Reason);
         var later = _clock.GetUtcNow() + _options.OrderRetry;
         if (_schema?.Failed(failed.Order, later) == true || _bases.Answered(failed.Order) is not { } order)
             return;
@@ -142,7 +142,7 @@ public sealed partial class ArchiveLoop
         if (shape is null || !shape.SameAs(one.Shape) || !seen.SameAs(one.Shape)
             || (one.Done.Count > 0 && one.Done[0].FileNode != read.Table.FileNode))
         {
-            _logger.OrderNotDone(read.Order, $"{one.Shape.FullName} changed while it was read: its base starts anew");
+            _logger.OrderPutOff(read.Order, $"{one.Shape.FullName} changed while it was read: its base starts anew");
             RestartBase(one.Shape.Number, _clock.GetUtcNow() + _options.OrderRetry);
             return;
         }
