@@ -38,6 +38,9 @@ static partial class ArchiveLog
     [LoggerMessage(4210, LogLevel.Information, "Settled {Segments} log segments into {Tables} table segments, up to {Position}")]
     public static partial void Settled(this ILogger log, int segments, int tables, Lsn position);
 
+    [LoggerMessage(4212, LogLevel.Warning, "No order was answered for {Patience}: the stream is asked for anew")]
+    public static partial void AnswersMissing(this ILogger log, TimeSpan patience);
+
     [LoggerMessage(4211, LogLevel.Information, "Archive stopped; everything up to {Position} is durable")]
     public static partial void ArchiveStopped(this ILogger log, Position? position);
 }

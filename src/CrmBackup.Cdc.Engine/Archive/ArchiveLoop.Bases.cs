@@ -8,6 +8,7 @@ public sealed partial class ArchiveLoop
 {
     readonly Dictionary<(string Schema, string Name), SequenceState> _sequences = [];
     BasePlanner _bases = new(1);
+    DateTimeOffset _lastAnswer;
     SchemaDesk? _schema;
 
     void ResumeBases()
@@ -34,7 +35,7 @@ public sealed partial class ArchiveLoop
     void Compare(Inventory inventory)
     {
         var listed = inventory.Tables.Select(table => table.Oid).ToHashSet();
-        foreach (var gone in _tables!.Live.Where(shape => !listed.Contains(shape.Oid)).ToList())
+        foreach (var gone in _tables!.Live.Where(shape => !listed.Contains(shape.Oid) && !_tables.IsNew(shape)).ToList())
         {
             _pending.Gaps.Add(new Gap(GapScope.Relation, gone.Number, _reader!.Position, null,
                 $"{gone.FullName} is not protected any more", _clock.GetUtcNow()));
@@ -42,7 +43,7 @@ public sealed partial class ArchiveLoop
             _bases.End(gone.Number);
         }
         var needed = new List<RelationShape>();
-        foreach (var table in inventory.Tables)
+        foreach (var table in inventory.Tables.Where(table => !_tables.HasEnded(table.Oid)))
         {
             var shape = _tables.Find(table.Oid) ?? _tables.Apply(table).Shape;
             if (!_bases.IsOpen(shape.Number) && !IsCovered(shape.Number))
@@ -93,10 +94,18 @@ public sealed partial class ArchiveLoop
     {
         if (_reader is null || _inventory is not null || _reader.HoldsCommit)
             return;
+        if (_bases.Outstanding > 0 && now - _lastAnswer >= _options.AnswerPatience)
+        {
+            // An order that was lost on its way never comes back: begin anew, with orders of a new epoch.
+            _logger.AnswersMissing(_options.AnswerPatience);
+            await AskForStreamAsync(stop);
+            return;
+        }
         while (_bases.Outstanding < _options.BaseParallel && _bases.Next(_epoch.Epoch, now, SizeOf) is { } order)
         {
             var found = _bases.Find(order.Order)!.Value;
             Expect(order, found.Base, keys: false);
+            _lastAnswer = now;
             await _log.RequestAsync(order, stop);
         }
         if (_schema!.Wants(now))
@@ -134,6 +143,7 @@ public sealed partial class ArchiveLoop
     /// <summary>A chunk's segment becomes part of the vault at once, so that an interrupted base goes on chunk by chunk.</summary>
     async Task ChunkAsync(ArchiveInput.ChunkRead read, CancellationToken stop)
     {
+        _lastAnswer = _clock.GetUtcNow();
         if (_bases.Answered(read.Order) is not { } order)
             return;
         var one = order.Base;

@@ -132,7 +132,7 @@ public sealed partial class ArchiveLoop
         _logger.StreamIsOpen(opened.Database, opened.ServerVersion, opened.StartedAt);
         var state = _vault.State;
         _tables = new SourceTables(state);
-        _reader = new EventReader(_tables, _events, _pending, opened.StartedAt, opened.AllTables);
+        _reader = new EventReader(_tables, _events, _pending, opened.StartedAt);
         _schema = new SchemaDesk(state, opened.StartedAt, _options.SchemaQuiet);
         _foreignSeen = 0;
         if (Durable is { } durable)

@@ -17,6 +17,8 @@ public sealed record ArchiveOptions
     public int BaseParallel { get; init; } = 2;
     /// <summary>Pause before an order that could not be carried out is repeated.</summary>
     public TimeSpan OrderRetry { get; init; } = TimeSpan.FromSeconds(1);
+    /// <summary>Without any answer to an order for this long, the epoch begins anew: longer than the longest chunk or table without a key takes.</summary>
+    public TimeSpan AnswerPatience { get; init; } = TimeSpan.FromMinutes(30);
     /// <summary>The schema is dumped again when no DDL came for this long.</summary>
     public TimeSpan SchemaQuiet { get; init; } = TimeSpan.FromMilliseconds(500);
 

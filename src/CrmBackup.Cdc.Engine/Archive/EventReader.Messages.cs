@@ -36,35 +36,41 @@ sealed partial class EventReader
 
     void Ddl(DdlMessage ddl)
     {
-        _ddl |= ddl.SchemaChanged || ddl.Tables is { Count: > 0 } || ddl.Dropped is { Count: > 0 };
-        ChoiceChanged |= ddl.Command is "ALTER PUBLICATION" or "DROP PUBLICATION" or "CREATE PUBLICATION";
-        var creates = ddl.Command.StartsWith("CREATE", StringComparison.Ordinal) || ddl.Command == "SELECT INTO";
+        _ddl = true;
+        ChoiceChanged |= ddl.Command is "ALTER PUBLICATION" or "DROP PUBLICATION" or "CREATE PUBLICATION" || ddl.Incomplete is not null;
+        if (ddl.Incomplete is { } why)
+            pending.Gaps.Add(new Gap(GapScope.Schema, 0, Position, null, $"{ddl.Command} was not described: {why}", FoundAt));
         foreach (var image in ddl.Tables ?? [])
-            Touched(image, creates);
+            Touched(image, ddl.Created?.Contains(image.Oid) == true);
+        foreach (var oid in ddl.Retyped ?? [])
+            if (tables.Find(oid) is { } retyped && !_born.Contains(retyped.Number))
+                _lost.Add((retyped.Number, $"a type that {retyped.FullName} uses was changed"));
+        foreach (var oid in ddl.Unprotected ?? [])
+            if (tables.Drop(oid) is { } left)
+                _lost.Add((left.Number, $"{left.FullName} is not protected any more"));
         foreach (var oid in ddl.Dropped ?? [])
             if (tables.Drop(oid) is { } dropped)
                 _born.Remove(dropped.Number);
     }
 
-    void Touched(CatalogTable image, bool creates)
+    DateTimeOffset FoundAt => (Time ?? _begin!.Value.Time).ToDateTimeOffset();
+
+    void Touched(CatalogTable image, bool created)
     {
         if (image.Schema == OwnSchema || image.Kind != 'r')
             return;
         var known = tables.Find(image.Oid);
         if (image.Persistence != 'p')
         {
-            // Its rows do not pass the WAL any more.
+            // Its rows do not pass the WAL (any more).
             if (known is not null && tables.Drop(image.Oid) is { } ended)
                 _lost.Add((ended.Number, $"{image.Schema}.{image.Name} became unlogged"));
             return;
         }
-        if (known is null && !allTables)
-            return;
         var (shape, isNew) = tables.Apply(image);
-        var created = creates && (isNew || _unexplained.Contains(shape.Number));
-        if (created)
+        if (created && (isNew || _unexplained.Contains(shape.Number)))
             _born.Add(shape.Number);
-        else if (isNew)
+        else if (isNew && !_born.Contains(shape.Number))
             _lost.Add((shape.Number, $"{shape.FullName} is protected from here on"));
         _unexplained.Remove(shape.Number);
     }
@@ -73,9 +79,12 @@ sealed partial class EventReader
     void Rewrite(RewriteMessage rewrite)
     {
         _ddl = true;
-        if (rewrite.Table.Kind != 'r' || rewrite.Table.Persistence != 'p' || (tables.Find(rewrite.Table.Oid) is null && !allTables))
+        if (rewrite.Table.Kind != 'r' || rewrite.Table.Persistence != 'p')
             return;
-        var (shape, _) = tables.Apply(rewrite.Table);
+        var (shape, isNew) = tables.Apply(rewrite.Table);
+        if (isNew && !_born.Contains(shape.Number))
+            // Logged from here on: all its rows are about to be told.
+            _born.Add(shape.Number);
         _unexplained.Remove(shape.Number);
         if (rewrite.Reemitted)
             events.Add(EventKind.Rewrite, shape.Number, shape.Version, _begin!.Value.Xid, NextOrdinal(), OldTupleKind.None, default, default);
@@ -86,16 +95,12 @@ sealed partial class EventReader
     void Rewritten(RewrittenRowsMessage rows)
     {
         var known = tables.Find(rows.Oid);
-        var image = tables.Image(rows.Oid);
         foreach (var row in rows.Rows)
         {
             var ordinal = NextOrdinal();
-            if (_skipping || known is null)
-                continue;
-            if (image is null)
-                throw new FormatViolationException($"rewritten rows came for relation OID {rows.Oid} before its image");
-            events.Add(EventKind.Insert, known.Number, known.Version, _begin!.Value.Xid, ordinal, OldTupleKind.None, default,
-                RecordText.ToTuple(row, image.Columns, _tuple));
+            if (!_skipping && known is not null)
+                events.Add(EventKind.Insert, known.Number, known.Version, _begin!.Value.Xid, ordinal, OldTupleKind.None, default,
+                    RecordText.ToTuple(row, known.Columns.Count, _tuple));
         }
     }
 }

@@ -5,7 +5,7 @@ namespace CrmBackup.Cdc.Engine;
 
 /// <summary>Turns the entries of the stream into events of the open log segment and into what the next commit says. Holds the state of
 /// one epoch: after any doubt it is thrown away and made anew from the vault.</summary>
-sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, PendingCommit pending, Position start, bool allTables)
+sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, PendingCommit pending, Position start)
 {
     const string OwnSchema = "crmbackup";
     readonly HashSet<uint> _own = [];
@@ -101,6 +101,8 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
         Position = Position with { Lsn = commit.End };
         Time = commit.Time;
         pending.Relations.AddRange(tables.Commit(commit.End));
+        // What was made and lost in one transaction has no rows that are known.
+        _born.ExceptWith(_lost.Select(lost => lost.Relation));
         foreach (var relation in _born)
             pending.Bases.Add(new BaseComplete(relation, 1, Position));
         foreach (var relation in _unexplained)

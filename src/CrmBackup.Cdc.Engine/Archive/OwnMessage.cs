@@ -34,15 +34,21 @@ abstract record OwnMessage
 
 /// <summary>A DDL command ended.</summary>
 /// <param name="Command">The command tag, for example ALTER TABLE.</param>
-/// <param name="Tables">The image of every table it touched, after the command.</param>
+/// <param name="Tables">The image of every protected table it touched, after the command.</param>
+/// <param name="Created">OIDs of the tables it made.</param>
 /// <param name="Dropped">OIDs of the tables it dropped.</param>
+/// <param name="Retyped">OIDs of tables that hold values of a type it changed: their older rows may read differently now.</param>
+/// <param name="Unprotected">OIDs of tables that left the publication.</param>
+/// <param name="Incomplete">Why the command could not be described; null when it was.</param>
 sealed record DdlMessage(
-    string Command, IReadOnlyList<CatalogTable>? Tables, IReadOnlyList<uint>? Dropped, bool SchemaChanged) : OwnMessage;
+    string Command, bool SchemaChanged, IReadOnlyList<CatalogTable>? Tables = null, IReadOnlyList<uint>? Created = null,
+    IReadOnlyList<uint>? Dropped = null, IReadOnlyList<uint>? Retyped = null, IReadOnlyList<uint>? Unprotected = null,
+    string? Incomplete = null) : OwnMessage;
 
 /// <summary>A table was rewritten. When re-emitted, its rows follow; else they are unknown from here on.</summary>
 sealed record RewriteMessage(CatalogTable Table, bool Reemitted, string? Reason) : OwnMessage;
 
-/// <summary>Rows of a rewritten table, each as <c>row::text</c>.</summary>
+/// <summary>Rows of a rewritten table, each as the record text of its non-generated columns in attnum order.</summary>
 sealed record RewrittenRowsMessage(uint Oid, IReadOnlyList<string> Rows) : OwnMessage;
 
 sealed record MarkMessage(string Name, bool Before) : OwnMessage;

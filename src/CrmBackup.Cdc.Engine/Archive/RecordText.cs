@@ -7,30 +7,28 @@ namespace CrmBackup.Cdc.Engine;
 /// an empty unquoted field is NULL, quotes and backslashes are doubled inside quotes.</summary>
 static class RecordText
 {
-    /// <summary>Writes the row into a tuple, leaving generated columns out.</summary>
-    /// <param name="columns">All live columns in attnum order.</param>
-    public static ReadOnlySpan<byte> ToTuple(string record, IReadOnlyList<CatalogColumn> columns, TupleWriter tuple)
+    /// <summary>Writes the row into a tuple.</summary>
+    /// <returns>Valid until the writer begins anew.</returns>
+    public static ReadOnlySpan<byte> ToTuple(string record, int columns, TupleWriter tuple)
     {
         if (record.Length < 2 || record[0] != '(' || record[^1] != ')')
             throw new FormatViolationException("a rewritten row is not a record in parentheses");
         tuple.Begin();
         var at = 1;
         var field = new StringBuilder();
-        for (var i = 0; i < columns.Count; i++)
+        for (var i = 0; i < columns; i++)
         {
             var isNull = ReadField(record, ref at, field);
-            if (record[at] != (i == columns.Count - 1 ? ')' : ','))
-                throw new FormatViolationException($"a rewritten row does not have {columns.Count} columns");
+            if (record[at] != (i == columns - 1 ? ')' : ','))
+                throw new FormatViolationException($"a rewritten row does not have {columns} columns");
             at++;
-            if (columns[i].Generated != 'n')
-                continue;
             if (isNull)
                 tuple.Null();
             else
                 tuple.Text(Encoding.UTF8.GetBytes(field.ToString()));
         }
-        if (columns.Count > 0 && at != record.Length)
-            throw new FormatViolationException($"a rewritten row has more than {columns.Count} columns");
+        if (at != (columns == 0 ? 1 : record.Length))
+            throw new FormatViolationException($"a rewritten row has more than {columns} columns");
         return tuple.End();
     }
 

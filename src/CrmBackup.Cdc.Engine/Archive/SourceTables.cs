@@ -10,6 +10,7 @@ sealed class SourceTables
     readonly Dictionary<uint, CatalogTable> _images = [];
     readonly List<RelationShape> _open = [];
     readonly Dictionary<(int, int), RelationShape> _made = [];
+    readonly HashSet<uint> _dropped = [];
     int _lastNumber;
 
     public SourceTables(VaultState state)
@@ -20,6 +21,12 @@ sealed class SourceTables
     }
 
     public IEnumerable<RelationShape> Live => _current.Values;
+
+    /// <summary>True when the stream has told the table's end: an inventory taken before may still list it.</summary>
+    public bool HasEnded(uint oid) => _dropped.Contains(oid);
+
+    /// <summary>True when the stream has told the relation's beginning: an inventory taken before may not list it.</summary>
+    public bool IsNew(RelationShape shape) => _made.ContainsKey((shape.Number, 1));
 
     public RelationShape? Find(uint oid) => _current.GetValueOrDefault(oid);
 
@@ -62,6 +69,7 @@ sealed class SourceTables
     public RelationShape? Drop(uint oid)
     {
         _images.Remove(oid);
+        _dropped.Add(oid);
         if (!_current.Remove(oid, out var known))
             return null;
         var dropped = known with { Version = known.Version + 1, Since = Lsn.None, Columns = [], Dropped = true };

@@ -13,7 +13,7 @@ public class ArchivedStream
     readonly SourceTables _tables = new(VaultState.Empty);
 
     EventReader From(ulong position) =>
-        new(_tables, _events, _pending, new Position(1, new Lsn(position)), allTables: true);
+        new(_tables, _events, _pending, new Position(1, new Lsn(position)));
 
     static CatalogTable Image(uint oid, string name, params string[] columns) =>
         new(oid, "public", name, 'r', 'p', ReplicaIdentity.Default, [1], 1, 1,
@@ -62,7 +62,7 @@ public class ArchivedStream
     {
         var reader = From(0x10);
         Read(reader, Frames.Begin(700, 0x20), Frames.Relation(Accounts, "public", "copied", ("id", 25, false)), Frames.Insert(Accounts, "1"),
-            Frames.OwnMessage($$"""{"is":"ddl","command":"CREATE TABLE AS","tables":[{{ImageJson(Accounts, "copied", "id")}}],"dropped":[],"schemaChanged":true}"""),
+            Frames.OwnMessage($$"""{"is":"ddl","command":"CREATE TABLE AS","tables":[{{ImageJson(Accounts, "copied", "id")}}],"created":[{{Accounts}}],"dropped":[],"schemaChanged":true}"""),
             Frames.Commit(0x20, 0x30));
         Assert.Equal(new BaseComplete(1, 1, new Position(1, new Lsn(0x30))), Assert.Single(_pending.Bases));
         Assert.Equal("text", Assert.Single(_pending.Relations).Columns[0].TypeName);
@@ -106,6 +106,19 @@ public class ArchivedStream
             Frames.Commit(0x20, 0x30));
         var gap = Assert.Single(_pending.Gaps);
         Assert.Equal((GapScope.Relation, 1, new Lsn(0x10)), (gap.Scope, gap.Relation, gap.After.Lsn));
+        Assert.Single(reader.BasesNeeded);
+    }
+
+    [Fact]
+    public void Values_of_a_changed_type_are_a_gap_until_the_table_is_read_again()
+    {
+        _tables.Apply(Image(Accounts, "accounts", "id"));
+        _tables.Commit(new Lsn(1));
+        var reader = From(0x10);
+        Read(reader, Frames.Begin(700, 0x20),
+            Frames.OwnMessage($$"""{"is":"ddl","command":"ALTER TYPE","tables":[],"retyped":[{{Accounts}}],"schemaChanged":true}"""),
+            Frames.Commit(0x20, 0x30));
+        Assert.Equal(new Lsn(0x10), Assert.Single(_pending.Gaps).After.Lsn);
         Assert.Single(reader.BasesNeeded);
     }
 
