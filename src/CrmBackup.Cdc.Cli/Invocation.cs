@@ -72,8 +72,7 @@ sealed class Invocation
 
     IEnumerable<(string Path, string Value, string Option)> GivenAsOptions()
     {
-        foreach (var (option, path) in new[]
-            { (SharedOptions.Source, "source"), (SharedOptions.Vault, "vault"), (SharedOptions.Broker, "broker") })
+        foreach (var (option, path) in SharedOptions.Settings)
             if (_parsed.GetResult(option) is { Implicit: false } && _parsed.GetValue(option) is { } value)
                 yield return (path, value, option.Name);
     }

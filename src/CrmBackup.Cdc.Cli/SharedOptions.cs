@@ -19,6 +19,16 @@ static class SharedOptions
         Description = "RabbitMQ between capture and archive; without it they share one process",
     };
 
+    public static readonly Option<string> Flush = new("--flush")
+    {
+        HelpName = "duration",
+        Description = "Longest wait of a change before it is written: the recovery point [default: 1s]",
+    };
+
+    /// <summary>Options that are settings too, by their path.</summary>
+    public static readonly IReadOnlyList<(Option<string> Option, string Setting)> Settings =
+        [(Source, "source"), (Vault, "vault"), (Broker, "broker"), (Flush, "archive.flush")];
+
     public static readonly Option<string> Config = new("--config")
     {
         HelpName = "file",

@@ -41,8 +41,9 @@ static class SettingText
             return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number)
                 ? number : throw new FormatException($"'{text}' is not a number");
         var whole = Size(text);
-        return type == typeof(long) ? whole : whole is >= int.MinValue and <= int.MaxValue
-            ? (int)whole : throw new FormatException($"'{text}' is too large");
+        if (type == typeof(long))
+            return whole;
+        return whole is >= int.MinValue and <= int.MaxValue ? (int)whole : throw new FormatException($"'{text}' is too large");
     }
 
     /// <exception cref="FormatException">Not such as 200ms, 60s, 5min, 1h or 1d.</exception>

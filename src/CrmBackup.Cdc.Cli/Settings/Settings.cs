@@ -1,4 +1,6 @@
+using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Engine;
 
 namespace CrmBackup.Cdc.Cli;
 
@@ -9,13 +11,17 @@ sealed record Settings
     public SourceSettings Source { get; init; } = new();
     public VaultSettings Vault { get; init; } = new();
     public BrokerSettings Broker { get; init; } = new();
+    public ArchiveOptions Archive { get; init; } = new();
 
     public string SourceConnection => Source.Connection
         ?? throw Missing("source", "--source \"Host=db.example;Database=crm;Username=backup\"");
 
     public string VaultPath => Vault.Path ?? throw Missing("vault", "--vault /backup/crm");
 
-    public string BrokerUri => Broker.Uri ?? throw Missing("broker", "--broker amqp://user@mq.example/");
+    /// <summary>What is set to something that cannot be, all at once.</summary>
+    public IEnumerable<string> Problems() => Archive.Problems();
+
+    internal static UsageException NoBroker() => Missing("broker", "--broker amqp://crmbackup@mq.example/");
 
     static UsageException Missing(string what, string example) =>
         new($"no {what} is given", $"Add {example}, or set CRMBACKUP__{what.ToUpperInvariant()}, or \"{what}\" in crmbackup.json.");
@@ -50,6 +56,36 @@ sealed record BrokerSettings
     /// <summary>A file whose only line is the URI.</summary>
     [ReplacedBy(nameof(Uri))]
     public string? UriFile { get; init; }
+
+    /// <summary>Larger blocks travel in parts.</summary>
+    public int? MessageBytesMax { get; init; }
+
+    /// <summary>Messages sent and not yet confirmed.</summary>
+    public int? UnconfirmedMax { get; init; }
+
+    /// <summary>Capture waits while more than this waits in the broker; the slot holds the rest.</summary>
+    public long? WaitingBytesMax { get; init; }
+
+    /// <summary>The broker refuses what exceeds this.</summary>
+    public long? QueueBytesMax { get; init; }
+
+    /// <exception cref="UsageException">No broker, or not an AMQP URI.</exception>
+    public RabbitOptions For(Guid vault)
+    {
+        var text = Uri ?? throw Settings.NoBroker();
+        if (!System.Uri.TryCreate(text, UriKind.Absolute, out var broker) || broker.Scheme is not ("amqp" or "amqps"))
+            throw new UsageException("--broker is not an amqp:// or amqps:// URI", "For example amqp://crmbackup@mq.example:5672/; keep the password in CRMBACKUP__BROKER or a file.");
+        var options = RabbitOptions.For(broker, vault);
+        options = options with
+        {
+            MessageBytesMax = MessageBytesMax ?? options.MessageBytesMax,
+            UnconfirmedMax = UnconfirmedMax ?? options.UnconfirmedMax,
+            WaitingBytesMax = WaitingBytesMax ?? options.WaitingBytesMax,
+            QueueBytesMax = QueueBytesMax ?? options.QueueBytesMax,
+        };
+        var problems = string.Join("; ", options.Problems());
+        return problems.Length == 0 ? options : throw new UsageException(problems, "schemas/config.schema.json describes every setting.");
+    }
 }
 
 /// <summary>The setting that its section's name alone stands for.</summary>

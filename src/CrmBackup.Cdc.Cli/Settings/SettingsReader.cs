@@ -125,6 +125,7 @@ static class SettingsReader
                 throw new UsageException($"{given.Origin}: {given.Setting.Path}: {failure.Message}", "schemas/config.schema.json describes it.");
             }
         }
-        return settings;
+        var problems = string.Join("; ", settings.Problems());
+        return problems.Length == 0 ? settings : throw new UsageException(problems, "schemas/config.schema.json describes every setting.");
     }
 }

@@ -20,7 +20,7 @@ public sealed class SettingsPromises : IDisposable
             [("broker", "amqp://option", "--broker")]);
         Assert.Equal("Host=a;Database=file", settings.SourceConnection);
         Assert.Equal("/environment", settings.VaultPath);
-        Assert.Equal("amqp://option", settings.BrokerUri);
+        Assert.Equal("amqp://option", settings.Broker.Uri);
     }
 
     [Fact]
