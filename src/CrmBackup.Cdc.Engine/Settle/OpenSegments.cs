@@ -1,0 +1,107 @@
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Vault;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>The changes segments that a settle job is writing, one per relation and shape. Memory and open files are bounded: the
+/// fullest writes its row group early, the longest unused is completed and goes on in a further segment. What is not placed is deleted.</summary>
+/// <param name="stem">Begins every file's name: no other job has it.</param>
+sealed class OpenSegments(IMedium medium, SegmentOrigin origin, SettleLimits limits, string stem) : IDisposable
+{
+    readonly Dictionary<(int Relation, int Shape), OpenSegment> _open = [];
+    readonly List<SegmentEntry> _placed = [];
+    long _buffered;
+    long _clock;
+    int _files;
+
+    /// <param name="shape">The one that the event names.</param>
+    public async ValueTask AddAsync(ChangeEvent change, RelationShape shape, CancellationToken stop)
+    {
+        if (!_open.TryGetValue((change.Relation, change.Shape), out var segment))
+        {
+            if (_open.Count == limits.OpenSegmentsMax)
+                await PlaceAsync(_open.Values.MinBy(other => other.LastUse)!, stop);
+            segment = Open(shape, change.CommitTime);
+        }
+        segment.LastUse = ++_clock;
+        _buffered -= segment.Writer.BufferedBytes;
+        segment.Writer.Add(change);
+        _buffered += segment.Writer.BufferedBytes;
+        if (segment.Writer.BytesWritten >= limits.SegmentBytes)
+            await PlaceAsync(segment, stop);
+        else if (_buffered > limits.BufferedBytesMax)
+            WriteFullest();
+    }
+
+    /// <summary>Completes and places all. Each is durable under its final name.</summary>
+    public async Task<IReadOnlyList<SegmentEntry>> CompleteAsync(CancellationToken stop)
+    {
+        foreach (var segment in _open.Values.ToList())
+            await PlaceAsync(segment, stop);
+        return _placed;
+    }
+
+    public void Dispose()
+    {
+        foreach (var segment in _open.Values)
+        {
+            segment.Dispose();
+            File.Delete(segment.Temporary);
+        }
+        _open.Clear();
+    }
+
+    OpenSegment Open(RelationShape shape, SourceTime first)
+    {
+        var day = DateOnly.FromDateTime(first.ToDateTimeOffset().UtcDateTime);
+        var path = VaultPath.Table(shape, SegmentKind.Changes, day, $"{stem}-{++_files:D5}");
+        var temporary = medium.NewTemporaryPath("settle");
+        var segment = new OpenSegment(path, temporary, shape, origin);
+        _open.Add((shape.Number, shape.Version), segment);
+        return segment;
+    }
+
+    void WriteFullest()
+    {
+        var fullest = _open.Values.MaxBy(segment => segment.Writer.BufferedBytes)!;
+        _buffered -= fullest.Writer.BufferedBytes;
+        fullest.Writer.WriteRowGroup();
+    }
+
+    async Task PlaceAsync(OpenSegment segment, CancellationToken stop)
+    {
+        _buffered -= segment.Writer.BufferedBytes;
+        var entry = segment.Writer.Complete(segment.Path);
+        segment.Dispose();
+        await medium.PublishAsync(segment.Temporary, segment.Path, stop);
+        _open.Remove((entry.Relation, entry.Shape));
+        _placed.Add(entry);
+    }
+
+    sealed class OpenSegment : IDisposable
+    {
+        readonly FileStream _output;
+        bool _closed;
+
+        public OpenSegment(string path, string temporary, RelationShape shape, SegmentOrigin origin)
+        {
+            (Path, Temporary) = (path, temporary);
+            _output = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+            Writer = new ChangesSegmentWriter(_output, shape, origin);
+        }
+
+        public string Path { get; }
+        public string Temporary { get; }
+        public ChangesSegmentWriter Writer { get; }
+        public long LastUse { get; set; }
+
+        public void Dispose()
+        {
+            if (_closed)
+                return;
+            _closed = true;
+            Writer.Dispose();
+            _output.Dispose();
+        }
+    }
+}
