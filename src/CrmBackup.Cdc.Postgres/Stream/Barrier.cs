@@ -1,0 +1,18 @@
+using CrmBackup.Cdc.Core;
+using Npgsql;
+
+namespace CrmBackup.Cdc.Postgres;
+
+/// <summary>Commits a small message of ours: everything visible before the call ended at or before the position returned, and the
+/// stream passes that position soon, however idle the source is.</summary>
+public static class Barrier
+{
+    public static async Task<Lsn> EmitAsync(NpgsqlConnection connection, string id, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand("SELECT crmbackup.barrier($1)::text", connection)
+        {
+            Parameters = { new() { Value = id } },
+        };
+        return Lsn.Parse((string)(await command.ExecuteScalarAsync(stop))!);
+    }
+}

@@ -1,0 +1,208 @@
+using System.Buffers;
+using CrmBackup.Cdc.Core;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+using Npgsql.Replication;
+using Npgsql.Replication.Internal;
+using NpgsqlTypes;
+
+namespace CrmBackup.Cdc.Postgres;
+
+/// <summary>Where a stream is to begin. <see cref="At"/> null: the vault is empty.</summary>
+/// <param name="SystemIdentifier">Of the cluster that the vault belongs to; 0 when it has none yet.</param>
+/// <param name="OwnPid">Of our walsender before, which may still be ending.</param>
+public sealed record StreamStart(ulong SystemIdentifier, Position? At, Guid? Incarnation, int? OwnPid);
+
+/// <summary>Raw pgoutput frames (protocol 2, streaming) from the slot, from exactly the archive's position on. One reader.
+/// The server hears from us by a timer of its own, so that a blocked reader is not taken for a dead one.</summary>
+public sealed class ReplicationStream : IAsyncDisposable
+{
+    /// <summary>Transactions beyond this size are streamed before they commit, and staged on our disk.</summary>
+    const string DecodingOptions = " -c logical_decoding_work_mem=64MB";
+    static readonly TimeSpan _statusInterval = TimeSpan.FromSeconds(1);
+
+    readonly LogicalReplicationConnection _connection;
+    readonly SourceRelay? _relay;
+    readonly IAsyncEnumerator<XLogDataMessage> _messages;
+    byte[] _frame = ArrayPool<byte>.Shared.Rent(64 << 10);
+    int _length;
+
+    ReplicationStream(
+        LogicalReplicationConnection connection, SourceRelay? relay, StreamFacts facts, StreamOpened opened, ulong systemIdentifier,
+        CancellationToken stop)
+    {
+        (_connection, _relay, Facts, Opened, SystemIdentifier) = (connection, relay, facts, opened, systemIdentifier);
+        WalSenderPid = connection.ProcessID;
+        // Never below what the slot has confirmed: a server would take it back.
+        connection.SetReplicationStatus(ToNpgsql(opened.StartedAt.Lsn));
+        connection.WalReceiverStatusInterval = facts.WalSenderTimeout > TimeSpan.Zero && facts.WalSenderTimeout / 4 < _statusInterval
+            ? facts.WalSenderTimeout / 4 : _statusInterval;
+        connection.WalReceiverTimeout = TimeSpan.FromMinutes(2);
+        _messages = connection.StartLogicalReplication(
+            new PgOutputSlot(facts.Slot), stop, ToNpgsql(opened.StartedAt.Lsn),
+            [
+                new("proto_version", "2"),
+                new("publication_names", string.Join(',', facts.Publications.Select(SqlText.Identifier)).Replace("'", "''", StringComparison.Ordinal)),
+                new("streaming", "on"),
+                new("messages", "true"),
+            ]).GetAsyncEnumerator(CancellationToken.None);
+    }
+
+    public StreamFacts Facts { get; }
+
+    public StreamOpened Opened { get; }
+
+    public ulong SystemIdentifier { get; }
+
+    public uint Timeline => Opened.StartedAt.Timeline;
+
+    public int WalSenderPid { get; }
+
+    /// <summary>The current frame, in memory that the next <see cref="ReadAsync"/> uses again.</summary>
+    public ReadOnlyMemory<byte> Frame => _frame.AsMemory(0, _length);
+
+    /// <summary>How far the server says it has decoded, by frames and keepalives. It may already count a frame that <see cref="ReadAsync"/>
+    /// has not returned yet: only record borders strictly below it are known to hold nothing unread.</summary>
+    public Lsn Reached => new((ulong)_connection.LastReceivedLsn);
+
+    /// <param name="control">An ordinary connection to the same database; not kept.</param>
+    /// <exception cref="RefusedException">Another cluster, a source that was set back, a slot that someone else reads.</exception>
+    /// <exception cref="SlotLostException">A gap.</exception>
+    public static async Task<ReplicationStream> OpenAsync(
+        NpgsqlConnectionStringBuilder settings, NpgsqlConnection control, StreamStart start, TimeProvider clock, ILogger logger,
+        CancellationToken stop)
+    {
+        var facts = await StreamFacts.ReadAsync(control, stop);
+        var (connection, relay) = await ConnectAsync(settings, logger, stop);
+        try
+        {
+            var system = await connection.IdentifySystem(stop);
+            var systemIdentifier = ulong.Parse(system.SystemId, System.Globalization.CultureInfo.InvariantCulture);
+            if (start.SystemIdentifier != 0 && start.SystemIdentifier != systemIdentifier)
+                throw new RefusedException(
+                    $"the source is the cluster {systemIdentifier}, the vault belongs to {start.SystemIdentifier}",
+                    "Give the source that this vault was made for, or make a new vault with 'crmbackup init'.");
+            var slot = await SlotState.FreeAsync(control, facts.Slot, start.OwnPid, clock, TimeSpan.FromSeconds(10), stop);
+            var slotAt = new Position(system.Timeline, slot.Confirmed);
+            var startedAt = Begin(start, facts.Incarnation, slotAt);
+            if (startedAt.Lsn.Value > (ulong)system.XLogPos)
+                throw new RefusedException(
+                    $"the source's WAL ends at {new Lsn((ulong)system.XLogPos)}, before the vault's position {startedAt}: the source was set back",
+                    "Was it restored from a copy of its files? Protect it with a new vault; this one keeps what the source has lost.");
+            var opened = new StreamOpened(
+                slotAt, startedAt, facts.ServerVersion, facts.Database, facts.Incarnation, facts.AllTables, facts.Fidelity);
+            return new ReplicationStream(connection, relay, facts, opened, systemIdentifier, stop);
+        }
+        catch
+        {
+            relay?.Dispose();
+            await connection.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Exactly the archive's position: from a lower one the server silently forwards, to a higher one it silently skips. Where
+    /// the archive's position cannot be had, the slot's own, and the archive sees the gap.</summary>
+    static Position Begin(StreamStart start, Guid incarnation, Position slot) =>
+        start.At is { } at && at.Timeline == slot.Timeline && at.Lsn >= slot.Lsn && (start.Incarnation ?? incarnation) == incarnation
+            ? at : slot;
+
+    static async Task<(LogicalReplicationConnection, SourceRelay?)> ConnectAsync(
+        NpgsqlConnectionStringBuilder settings, ILogger logger, CancellationToken stop)
+    {
+        var canonical = SourceConnection.Canonical(settings);
+        canonical.Options += DecodingOptions;
+        canonical.ReadBufferSize = 256 << 10;
+        // A certificate is checked against the name we connect to, which the relay hides; several hosts are Npgsql's to choose from.
+        if (settings.SslMode != SslMode.VerifyFull && !settings.Host!.Contains(',', StringComparison.Ordinal)
+            && await ConnectThroughRelayAsync(canonical, logger, stop) is { } relayed)
+            return relayed;
+        return (await ConnectAsync(canonical, settings, stop), null);
+    }
+
+    static async Task<(LogicalReplicationConnection, SourceRelay?)?> ConnectThroughRelayAsync(
+        NpgsqlConnectionStringBuilder canonical, ILogger logger, CancellationToken stop)
+    {
+        SourceRelay relay;
+        try
+        {
+            relay = await SourceRelay.OpenAsync(canonical, stop);
+        }
+        catch (System.Net.Sockets.SocketException failure)
+        {
+            throw SourceConnection.InWords(failure, canonical) ?? (Exception)failure;
+        }
+        try
+        {
+            var relayed = new NpgsqlConnectionStringBuilder(canonical.ConnectionString) { Host = relay.Folder };
+            if (PasswordFile.Find(canonical) is { } password)
+                relayed.Password = password;
+            return (await ConnectAsync(relayed, canonical, stop), relay);
+        }
+        catch (Exception failure) when (failure is BackupException or NpgsqlException)
+        {
+            // Some ways to authenticate (Kerberos) need the server's name. What is truly wrong will be said by the direct connection.
+            relay.Dispose();
+            logger.RelayRefused(failure.Message);
+            return null;
+        }
+        catch
+        {
+            relay.Dispose();
+            throw;
+        }
+    }
+
+    static async Task<LogicalReplicationConnection> ConnectAsync(
+        NpgsqlConnectionStringBuilder settings, NpgsqlConnectionStringBuilder spokenOf, CancellationToken stop)
+    {
+        var connection = new LogicalReplicationConnection(settings.ConnectionString);
+        try
+        {
+            await connection.Open(stop);
+            return connection;
+        }
+        catch (Exception failure)
+        {
+            await connection.DisposeAsync();
+            if (SourceConnection.InWords(failure, spokenOf) is { } spoken)
+                throw spoken;
+            throw;
+        }
+    }
+
+    /// <summary>Waits for the next frame. Completes at once, and allocates nothing, while frames are waiting. Ends only by an error or
+    /// by the token given at opening. One call at a time.</summary>
+    public async ValueTask ReadAsync()
+    {
+        if (!await _messages.MoveNextAsync())
+            throw new NpgsqlException("the server ended the stream", new EndOfStreamException());
+        var data = _messages.Current.Data;
+        _length = checked((int)data.Length);
+        if (_length > _frame.Length)
+        {
+            ArrayPool<byte>.Shared.Return(_frame);
+            _frame = ArrayPool<byte>.Shared.Rent(_length);
+        }
+        for (var read = 0; read < _length;)
+        {
+            var more = await data.ReadAsync(_frame.AsMemory(read, _length - read), CancellationToken.None);
+            read += more > 0 ? more : throw new EndOfStreamException("a frame ended early");
+        }
+    }
+
+    /// <summary>Everything up to here is durable: the server hears of it with the next status reply, and may drop the WAL.</summary>
+    public void Confirm(Lsn durable) => _connection.SetReplicationStatus(ToNpgsql(durable));
+
+    static NpgsqlLogSequenceNumber ToNpgsql(Lsn lsn) => new(lsn.Value);
+
+    public async ValueTask DisposeAsync()
+    {
+        // First, so that the server lets go of the slot even while it has much to send.
+        _relay?.Dispose();
+        await _connection.DisposeAsync();
+        ArrayPool<byte>.Shared.Return(Interlocked.Exchange(ref _frame, []));
+    }
+
+    sealed class PgOutputSlot(string name) : LogicalReplicationSlot("pgoutput", new ReplicationSlotOptions(name));
+}

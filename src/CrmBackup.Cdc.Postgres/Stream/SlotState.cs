@@ -1,0 +1,79 @@
+using CrmBackup.Cdc.Core;
+using Npgsql;
+
+namespace CrmBackup.Cdc.Postgres;
+
+/// <summary>The slot cannot give the stream any more: it is gone, or its WAL is. A gap; a new slot and new bases are needed.</summary>
+/// <param name="exists">It stands there still, of no use.</param>
+public sealed class SlotLostException(string slot, bool exists, string reason) : BackupException(
+    $"slot {slot} {reason}", "Run 'crmbackup init': it makes a new slot; what is between is a gap.", ExitCode.Refused)
+{
+    /// <summary>Makes the slot anew. Waits until every transaction that runs now has ended.</summary>
+    public async Task MakeAnewAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        IEnumerable<string> statements = SlotPlan.CreateStatements(slot);
+        foreach (var sql in exists ? statements.Prepend(SlotPlan.DropStatement(slot)) : statements)
+        {
+            await using var command = new NpgsqlCommand(sql, connection);
+            await command.ExecuteNonQueryAsync(stop);
+        }
+    }
+}
+
+/// <summary>The replication slot at one moment, and who reads it.</summary>
+/// <param name="Replied">When the reader last answered the server: moves while the reader lives.</param>
+sealed record SlotState(Lsn Confirmed, int? ActivePid, string? Application, DateTime? Since, DateTime? Replied)
+{
+    static readonly TimeSpan _look = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Waits for a reader that is about to end: the walsender of a broken connection lives on for a moment.
+    /// One that still answers the server is someone else.</summary>
+    /// <param name="ownPid">Of a walsender that was ours: it ends.</param>
+    /// <exception cref="RefusedException">Someone else reads the slot.</exception>
+    public static async Task<SlotState> FreeAsync(
+        NpgsqlConnection connection, string slot, int? ownPid, TimeProvider clock, TimeSpan patience, CancellationToken stop)
+    {
+        DateTime? replied = null;
+        for (var began = clock.GetTimestamp(); ; await Task.Delay(_look, clock, stop))
+        {
+            var state = await ReadAsync(connection, slot, stop);
+            if (state.ActivePid is not { } pid)
+                return state;
+            replied ??= state.Replied;
+            var lives = state.Replied > replied && pid != ownPid;
+            if (lives || clock.GetElapsedTime(began) > patience)
+                throw new RefusedException(
+                    $"slot {slot} is being read by process {pid} ({state.Application ?? "unknown application"}) since "
+                    + $"{state.Since?.ToString("yyyy-MM-dd HH:mm:ss+00", System.Globalization.CultureInfo.InvariantCulture) ?? "an unknown time"}",
+                    $"Only one capture may read a slot: stop the other one, or end its session: SELECT pg_terminate_backend({pid});");
+        }
+    }
+
+    static async Task<SlotState> ReadAsync(NpgsqlConnection connection, string slot, CancellationToken stop)
+    {
+        const string sql = """
+            SELECT s.database::text, s.plugin::text, s.wal_status, s.confirmed_flush_lsn::text, s.active_pid,
+                a.application_name, a.backend_start, r.reply_time,
+                to_jsonb(s) ->> 'invalidation_reason', to_jsonb(s) ->> 'conflicting'
+            FROM pg_replication_slots s
+            LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
+            LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
+            WHERE s.slot_name = $1
+            """;
+        await using var command = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = slot } } };
+        await using var row = await command.ExecuteReaderAsync(stop);
+        if (!await row.ReadAsync(stop))
+            throw new SlotLostException(slot, exists: false, "does not exist any more");
+        string? Text(int column) => row.IsDBNull(column) ? null : row.GetString(column);
+        if (Text(0) != connection.Database || Text(1) != "pgoutput")
+            throw new RefusedException(
+                $"slot {slot} belongs to database {Text(0) ?? "(none)"} with plugin {Text(1) ?? "(none)"}, not to {connection.Database} with pgoutput",
+                "Drop that slot or choose another name: run 'crmbackup init' again.");
+        if (Text(2) == "lost" || Text(8) is not null || Text(9) == "true" || Text(3) is not { } confirmed)
+            throw new SlotLostException(slot, exists: true,
+                $"was invalidated ({Text(8) ?? (Text(2) == "lost" ? "its WAL was removed: max_slot_wal_keep_size" : "it never became ready")})");
+        return new SlotState(
+            Lsn.Parse(confirmed), row.IsDBNull(4) ? null : row.GetInt32(4), Text(5),
+            row.IsDBNull(6) ? null : row.GetDateTime(6), row.IsDBNull(7) ? null : row.GetDateTime(7));
+    }
+}
