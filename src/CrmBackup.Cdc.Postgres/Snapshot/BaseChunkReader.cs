@@ -1,0 +1,200 @@
+using System.Buffers;
+using CrmBackup.Cdc.Core;
+using Npgsql;
+
+namespace CrmBackup.Cdc.Postgres;
+
+/// <summary>Reads rows of one table under one snapshot, in one short transaction, as COPY text. Used for one chunk after another;
+/// not thread-safe.</summary>
+/// <param name="waitFor">Transactions that must have ended in the chunk's snapshot (rule 4).</param>
+public sealed class BaseChunkReader(
+    NpgsqlConnectionStringBuilder settings, IReadOnlyList<ulong> waitFor, uint timeline, LockYield yield, TimeProvider clock) : IAsyncDisposable
+{
+    /// <summary>Rows are handed over in pieces of about this size.</summary>
+    const int PieceSize = 1 << 20;
+    const int LockTries = 10;
+    static readonly TimeSpan _lockPause = TimeSpan.FromMilliseconds(100);
+    NpgsqlConnection? _connection;
+
+    /// <summary>Takes whole COPY lines; the memory is used again when it returns.</summary>
+    public delegate ValueTask TakeRows(ReadOnlyMemory<byte> lines, CancellationToken stop);
+
+    /// <returns>What ends the answer: <see cref="BaseChunkRead"/>, or <see cref="OrderFailed"/> when the chunk cannot be read now: what was
+    /// taken before is void then.</returns>
+    public async Task<ControlEntry> ReadAsync(ReadBaseChunk order, TakeRows take, CancellationToken stop)
+    {
+        _connection ??= await SourceConnection.OpenAsync(settings, stop);
+        using var reader = yield.Watch(_connection.ProcessID, stop);
+        try
+        {
+            return await ReadAsync(_connection, order, take, reader.Stop);
+        }
+        catch (Exception failure) when (
+            reader.Yielded && !stop.IsCancellationRequested && failure is NpgsqlException or OperationCanceledException)
+        {
+            await CloseAsync();
+            return new OrderFailed("gave way to a session that waited for the table", Gone: false);
+        }
+        catch
+        {
+            await CloseAsync();
+            throw;
+        }
+    }
+
+    async Task<ControlEntry> ReadAsync(NpgsqlConnection connection, ReadBaseChunk order, TakeRows take, CancellationToken stop)
+    {
+        var (name, failed) = await LockAsync(connection, order.Oid, stop);
+        if (failed is not null)
+            return failed;
+        // The lock came first, and LOCK takes no snapshot: no rewrite lies between this snapshot and the rows.
+        var (snapshot, image) = await LookAsync(connection, order.Oid, stop);
+        failed = Problem(order, name!, snapshot, image);
+        long rows = 0;
+        if (failed is null)
+            rows = await CopyAsync(connection, await SqlAsync(connection, order, image!, stop), take, stop);
+        await ExecuteAsync(connection, "COMMIT", stop);
+        if (failed is not null)
+            return failed;
+        var barrier = await Barrier.EmitAsync(connection, $"base of {order.Oid}", stop);
+        return new BaseChunkRead(snapshot.ToString(), image!, new Position(timeline, barrier), rows);
+    }
+
+    OrderFailed? Problem(ReadBaseChunk order, string locked, Core.Snapshot snapshot, CatalogTable? image)
+    {
+        if (image is null)
+            return new OrderFailed($"the table with OID {order.Oid} is gone", Gone: true);
+        if (SqlText.Qualified(image.Schema, image.Name) != locked)
+            return new OrderFailed($"{image.Schema}.{image.Name} was renamed just now", Gone: false);
+        foreach (var xid in waitFor)
+            if (!snapshot.Sees(xid))
+                return new OrderFailed($"waits for transaction {xid}, which ran when the slot was made and has not ended", Gone: false);
+        if (order.FileNode != 0 && image.FileNode != order.FileNode)
+            return new OrderFailed($"{image.Schema}.{image.Name} has another filenode: it was rewritten since its base began", Gone: false);
+        return null;
+    }
+
+    /// <summary>Begins the transaction with ACCESS SHARE on the table, without ever standing in the table's lock queue.</summary>
+    async Task<(string? Name, OrderFailed? Failed)> LockAsync(NpgsqlConnection connection, uint oid, CancellationToken stop)
+    {
+        for (var tries = 1; ; tries++)
+        {
+            if (await NameAsync(connection, oid, stop) is not { } name)
+                return (null, new OrderFailed($"the table with OID {oid} is gone", Gone: true));
+            await ExecuteAsync(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", stop);
+            try
+            {
+                await ExecuteAsync(connection, $"LOCK TABLE ONLY {name} IN ACCESS SHARE MODE NOWAIT", stop);
+                return (name, null);
+            }
+            catch (PostgresException refused) when (refused.SqlState
+                is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName)
+            {
+                await ExecuteAsync(connection, "ROLLBACK", stop);
+                if (tries == LockTries)
+                    return (null, new OrderFailed($"{name} is locked by another session", Gone: false));
+                await Task.Delay(_lockPause, clock, stop);
+            }
+        }
+    }
+
+    static async Task<string?> NameAsync(NpgsqlConnection connection, uint oid, CancellationToken stop)
+    {
+        const string sql = """
+            SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.oid = $1 AND c.relkind IN ('r', 'p')
+            """;
+        await using var command = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = oid, DataTypeName = "oid" } } };
+        await using var row = await command.ExecuteReaderAsync(stop);
+        return await row.ReadAsync(stop) ? SqlText.Qualified(row.GetString(0), row.GetString(1)) : null;
+    }
+
+    static async Task<(Core.Snapshot Snapshot, CatalogTable? Image)> LookAsync(
+        NpgsqlConnection connection, uint oid, CancellationToken stop)
+    {
+        const string sql = "SELECT pg_current_snapshot()::text, crmbackup.table_image($1)::text";
+        await using var command = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = oid, DataTypeName = "oid" } } };
+        await using var row = await command.ExecuteReaderAsync(stop);
+        await row.ReadAsync(stop);
+        return (Core.Snapshot.Parse(row.GetString(0)), row.IsDBNull(1) ? null : TableCatalog.Parse(row.GetString(1)));
+    }
+
+    static async Task<string> SqlAsync(
+        NpgsqlConnection connection, ReadBaseChunk order, CatalogTable image, CancellationToken stop)
+    {
+        if (order.Keys is { } keys)
+        {
+            await ExecuteAsync(connection, KeyedRows.Settings, stop);
+            return await KeyedRows.SqlAsync(connection, image, keys, stop);
+        }
+        var columns = string.Join(", ", image.Columns.Where(column => column.Generated == 'n').Select(column => SqlText.Identifier(column.Name)));
+        var pages = (order.FromPage, order.ToPage) switch
+        {
+            (0, null) => "",
+            (var from, null) => $" WHERE ctid >= '({from},0)'",
+            (0, { } to) => $" WHERE ctid < '({to},0)'",
+            var (from, to) => $" WHERE ctid >= '({from},0)' AND ctid < '({to},0)'",
+        };
+        return $"COPY (SELECT {columns} FROM ONLY {SqlText.Qualified(image.Schema, image.Name)}{pages}) TO STDOUT";
+    }
+
+    /// <summary>Hands over whole lines; returns their number.</summary>
+    static async Task<long> CopyAsync(NpgsqlConnection connection, string sql, TakeRows take, CancellationToken stop)
+    {
+        long rows = 0;
+        var buffer = ArrayPool<byte>.Shared.Rent(PieceSize);
+        try
+        {
+            using var text = await connection.BeginTextExportAsync(sql, stop);
+            // Npgsql gives text only by way of characters; the bytes beneath are what the server sent.
+            var bytes = ((StreamReader)text).BaseStream;
+            int filled = 0, whole = 0;
+            while (await bytes.ReadAsync(buffer.AsMemory(filled), stop) is var length and > 0)
+            {
+                var fresh = buffer.AsSpan(filled, length);
+                rows += fresh.Count((byte)'\n');
+                if (fresh.LastIndexOf((byte)'\n') is var end and >= 0)
+                    whole = filled + end + 1;
+                filled += length;
+                if (filled < PieceSize || (whole == 0 && filled < buffer.Length))
+                    continue;
+                if (whole > 0)
+                    await take(buffer.AsMemory(0, whole), stop);
+                buffer.AsSpan(whole, filled - whole).CopyTo(buffer);
+                (filled, whole) = (filled - whole, 0);
+                if (filled == buffer.Length)
+                    buffer = Larger(buffer);
+            }
+            Invariant.Holds(whole == filled, "COPY ended inside a row");
+            if (filled > 0)
+                await take(buffer.AsMemory(0, filled), stop);
+            return rows;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    static byte[] Larger(byte[] buffer)
+    {
+        var larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(Array.MaxLength, buffer.Length * 2L));
+        buffer.CopyTo(larger, 0);
+        ArrayPool<byte>.Shared.Return(buffer);
+        return larger;
+    }
+
+    static async Task ExecuteAsync(NpgsqlConnection connection, string sql, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync(stop);
+    }
+
+    async Task CloseAsync()
+    {
+        if (Interlocked.Exchange(ref _connection, null) is { } connection)
+            await connection.DisposeAsync();
+    }
+
+    public async ValueTask DisposeAsync() => await CloseAsync();
+}
