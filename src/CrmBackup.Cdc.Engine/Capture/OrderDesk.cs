@@ -1,0 +1,86 @@
+using System.Threading.Channels;
+using CrmBackup.Cdc.ChangeLog;
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
+using Microsoft.Extensions.Logging;
+using Npgsql;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>Carries out the archive's orders in the answer lane, a few at a time, while the stream goes on.</summary>
+/// <param name="first">The header of an answer's block 0, but for the order.</param>
+sealed class OrderDesk(
+    CaptureOptions options, StreamFacts facts, IChangeLog log, BlockHeader first, TimeProvider clock, ILogger logger) : IAsyncDisposable
+{
+    /// <summary>The archive asks again for what was pushed out.</summary>
+    readonly Channel<ArchiveRequest> _orders = Channel.CreateBounded<ArchiveRequest>(
+        new BoundedChannelOptions(256) { FullMode = BoundedChannelFullMode.DropOldest });
+    readonly LockYield _yield = new(options.Source, clock);
+    readonly Lock _lock = new();
+    readonly HashSet<ulong> _taken = [];
+
+    public void Carry(ArchiveRequest order)
+    {
+        lock (_lock)
+            if (!_taken.Add(NumberOf(order)))
+                return;
+        _orders.Writer.TryWrite(order);
+    }
+
+    static ulong NumberOf(ArchiveRequest order) => order switch
+    {
+        ReadBaseChunk chunk => chunk.Order,
+        DumpSchema dump => dump.Order,
+        _ => throw new InvalidOperationException($"{order.GetType().Name} is not an order"),
+    };
+
+    /// <summary>Ends only by a failure or by cancellation.</summary>
+    public Task RunAsync(CancellationToken stop) =>
+        Task.WhenAll(Enumerable.Range(0, options.BaseWorkers).Select(_ => WorkAsync(stop)));
+
+    async Task WorkAsync(CancellationToken stop)
+    {
+        await using var chunks = new BaseChunkReader(options.Source, facts.WaitFor, first.Timeline, _yield, clock);
+        await foreach (var order in _orders.Reader.ReadAllAsync(stop))
+        {
+            var number = NumberOf(order);
+            var lane = new BlockLane(log, first with { Order = number }, options.BlockBytes, clock);
+            var end = await AnswerAsync(order, chunks, lane, stop);
+            if (end is OrderFailed failed)
+                logger.OrderUnanswerable(number, failed.Reason);
+            lane.Add(end.ToEntry());
+            lock (_lock)
+                _taken.Remove(number);
+            await lane.PublishAsync(stop, last: true);
+        }
+    }
+
+    async Task<ControlEntry> AnswerAsync(ArchiveRequest order, BaseChunkReader chunks, BlockLane lane, CancellationToken stop)
+    {
+        try
+        {
+            return order switch
+            {
+                ReadBaseChunk chunk => await chunks.ReadAsync(chunk, (lines, token) => AddRowsAsync(lane, lines, token), stop),
+                DumpSchema => new OrderFailed("this capture cannot dump schemas yet", Gone: false),
+                _ => throw new InvalidOperationException($"{order.GetType().Name} is not an order"),
+            };
+        }
+        catch (Exception failure) when ((failure is PostgresException || Transience.IsTransient(failure)) && !stop.IsCancellationRequested)
+        {
+            // The stream must go on, whatever one table is like; the archive says which table is not covered, and asks again.
+            return new OrderFailed(failure.Message, Gone: false);
+        }
+    }
+
+    static async ValueTask AddRowsAsync(BlockLane lane, ReadOnlyMemory<byte> lines, CancellationToken stop)
+    {
+        var entry = lane.Reserve(1 + lines.Length);
+        entry[0] = EntryType.CopyRows;
+        lines.Span.CopyTo(entry[1..]);
+        if (lane.IsFull)
+            await lane.PublishAsync(stop);
+    }
+
+    public ValueTask DisposeAsync() => _yield.DisposeAsync();
+}
