@@ -5,7 +5,6 @@ DECLARE
   relations oid[];
   created oid[];
   retyped oid[];
-  unprotected jsonb;
   objects jsonb;
   relation oid;
   contents bytea[] := '{}';
@@ -28,18 +27,12 @@ BEGIN
      OR tag = 'ALTER DOMAIN' THEN
     retyped := NULL;
   END IF;
-  -- A publication made anew, from all tables to chosen ones: the others are told, too.
-  IF tag = 'CREATE PUBLICATION' AND relations IS NOT NULL THEN
-    SELECT jsonb_agg(c.oid::bigint) INTO unprotected FROM pg_class c
-    WHERE c.relkind IN ('r', 'p') AND c.oid >= 16384 AND NOT crmbackup.protects(c.oid);
-  END IF;
   LOOP
     contents := contents || crmbackup.seal((jsonb_build_object(
       'is', 'ddl', 'command', tag, 'schemaChanged', true, 'dropped', '[]'::jsonb,
       'tables', (SELECT coalesce(jsonb_agg(crmbackup.table_image(r)), '[]') FROM unnest(relations[first:first + 99]) r),
       'created', (SELECT coalesce(jsonb_agg(r::bigint), '[]') FROM unnest(created) r WHERE r = ANY (relations[first:first + 99])),
       'retyped', (SELECT coalesce(jsonb_agg(r::bigint), '[]') FROM unnest(retyped) r WHERE r = ANY (relations[first:first + 99])),
-      'unprotected', CASE WHEN first = 1 THEN coalesce(unprotected, '[]') ELSE '[]' END,
       'objects', CASE WHEN first = 1 THEN coalesce(objects, '[]') ELSE '[]' END))::text);
     first := first + 100;
     EXIT WHEN first > coalesce(array_length(relations, 1), 0);

@@ -27,12 +27,6 @@ BEGIN
       'is', 'ddl', 'command', tag, 'schemaChanged', true,
       'dropped', coalesce(jsonb_agg(DISTINCT d.objid::bigint)
         FILTER (WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND d.object_type = 'table'), '[]'),
-      'unprotected', (
-        SELECT coalesce(jsonb_agg(DISTINCT c.oid::bigint), '[]')
-        FROM pg_event_trigger_dropped_objects() r
-          JOIN pg_namespace n ON n.nspname = r.address_names[1]
-          JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = r.address_names[2]
-        WHERE r.object_type = 'publication relation' AND NOT crmbackup.protects(c.oid)),
       'tables', (SELECT coalesce(jsonb_agg(crmbackup.table_image(r)), '[]') FROM unnest(relations) r),
       'objects', (
         SELECT coalesce(jsonb_agg(jsonb_build_object('command', tag, 'type', o.object_type, 'identity', o.object_identity)), '[]')

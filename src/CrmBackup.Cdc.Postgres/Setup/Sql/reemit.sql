@@ -1,11 +1,10 @@
 CREATE OR REPLACE FUNCTION crmbackup.reemit(relation oid, cause text) RETURNS void
 LANGUAGE plpgsql /*canonical*/ SET lock_timeout = 1 AS $$
--- The rows of a rewritten table as it is now, as record texts of its non-generated columns in attnum order: a rewrite is not decoded.
+-- The rows of a rewritten table as it is now, as record texts of all its columns: a rewrite is not decoded.
 DECLARE
   size_limit bigint := (SELECT value::bigint FROM crmbackup.settings WHERE key = 'rewriteLimit');
   image jsonb := crmbackup.table_image(relation);
   refusal text;
-  columns text;
   row_text text;
   batch text[] := '{}';
   batch_size bigint := 0;
@@ -21,9 +20,7 @@ BEGIN
   PERFORM pg_logical_emit_message(true, 'crmbackup', crmbackup.seal(jsonb_strip_nulls(jsonb_build_object(
     'is', 'rewrite', 'table', image, 'reemitted', refusal IS NULL, 'reason', coalesce(refusal, cause)))::text));
   IF refusal IS NOT NULL THEN RETURN; END IF;
-  SELECT coalesce(string_agg(quote_ident(attname), ', ' ORDER BY attnum), '') INTO columns
-  FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
-  FOR row_text IN EXECUTE format('SELECT r::text FROM (SELECT %s FROM ONLY %I.%I) r', columns, image ->> 'schema', image ->> 'name') LOOP
+  FOR row_text IN EXECUTE format('SELECT x::text FROM ONLY %I.%I x', image ->> 'schema', image ->> 'name') LOOP
     total_size := total_size + length(row_text);
     IF total_size > 4 * size_limit THEN RAISE EXCEPTION 'its rows are larger than four times the rewrite limit'; END IF;
     batch := batch || row_text;

@@ -2,17 +2,12 @@ CREATE OR REPLACE FUNCTION crmbackup.touched(classid oid, objid oid, command tex
 RETURNS TABLE (relation oid, by_type boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 -- The tables whose image may differ after a command on one object: itself, its table, its partitions and children, the tables
--- of its schema or publication; and (by_type) the tables that hold values of a type that it changed, however deeply.
+-- of its schema; and (by_type) the tables that hold values of a type that it changed, however deeply.
 WITH RECURSIVE direct AS (
   SELECT objid AS oid WHERE classid = 'pg_class'::regclass
   UNION SELECT indrelid FROM pg_index WHERE classid = 'pg_class'::regclass AND indexrelid = objid
   UNION SELECT c.oid FROM pg_class c
     WHERE classid = 'pg_namespace'::regclass AND command = 'ALTER SCHEMA' AND c.relnamespace = objid AND c.relkind IN ('r', 'p')
-  UNION SELECT prrelid FROM pg_publication_rel WHERE classid = 'pg_publication_rel'::regclass AND oid = objid
-  UNION SELECT c.oid FROM pg_class c
-    WHERE classid = 'pg_publication'::regclass AND command = 'CREATE PUBLICATION' AND c.relkind IN ('r', 'p')
-      AND EXISTS (SELECT FROM pg_publication p JOIN crmbackup.settings s ON s.key = 'publication' AND s.value = p.pubname WHERE p.oid = objid)
-      AND EXISTS (SELECT FROM pg_replication_slots p JOIN crmbackup.settings s ON s.key = 'slot' AND s.value = p.slot_name)
 ), tree AS (
   SELECT oid FROM direct
   UNION SELECT i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.oid
