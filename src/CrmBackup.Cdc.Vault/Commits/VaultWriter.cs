@@ -10,6 +10,7 @@ namespace CrmBackup.Cdc.Vault;
 public sealed class VaultWriter : IDisposable
 {
     const string LockName = "writer.lock";
+    public const string LockPath = $"tmp/{LockName}";
 
     /// <summary>A torn newest file is another writer's crash only when nobody goes on writing it for so long.</summary>
     static readonly TimeSpan TornSettles = TimeSpan.FromSeconds(10);

@@ -99,10 +99,8 @@ public sealed class DirectoryMedium : IMedium
         return Task.FromResult(Try(path, () =>
         {
             var full = Full(path);
-            if (!File.Exists(full))
-                return 0;
-            File.Delete(full);
-            Posix.SyncDirectory(Path.GetDirectoryName(full)!);
+            if (File.Exists(full))
+                File.Delete(full);
             return 0;
         }));
     }

@@ -2,7 +2,7 @@ using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary>Where a vault lives. Paths are relative, '/' separated and checked by <see cref="VaultPath"/>. What is reported as done
+/// <summary>Where a vault lives. Paths are relative, '/' separated and checked by <see cref="VaultPath"/>. What is reported as created
 /// is durable: it survives a power cut. Safe to use from several threads.</summary>
 public interface IMedium
 {
@@ -34,7 +34,7 @@ public interface IMedium
     /// <param name="after">Only paths greater than this one.</param>
     IAsyncEnumerable<MediumFile> ListAsync(string folder, string? after = null, CancellationToken stop = default);
 
-    /// <summary>Durable. Deleting what is not there is fine.</summary>
+    /// <summary>Deleting what is not there is fine. Not durable: after a power cut the file may be there again.</summary>
     Task DeleteAsync(string path, CancellationToken stop);
 
     Task<long> FreeBytesAsync(CancellationToken stop);
