@@ -9,7 +9,11 @@ namespace CrmBackup.Cdc.Cli;
 static class CommandLine
 {
     /// <summary>The verbs in the order one meets them. A verb that is not here does not exist yet.</summary>
-    static IEnumerable<Verb> Verbs() => [new InitCommand(), new StatusCommand(), new PointsCommand(), new MarkCommand(), new WaitCommand(), new ArchiveCommand()];
+    static IEnumerable<Verb> Verbs() => 
+    [
+        new InitCommand(), new RunCommand(), new CaptureCommand(), new ArchiveCommand(), new StatusCommand(), new PointsCommand(),
+        new MarkCommand(), new WaitCommand(),
+    ];
 
     public static async Task<int> RunAsync(IReadOnlyList<string> words, Terminal terminal, CancellationToken stop)
     {

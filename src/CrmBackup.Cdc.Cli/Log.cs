@@ -19,4 +19,7 @@ static partial class Log
 
     [LoggerMessage(5013, LogLevel.Warning, "{Path}: {Warning}")]
     public static partial void MediumWarning(this ILogger log, string path, string warning);
+
+    [LoggerMessage(5020, LogLevel.Information, "Protecting {Database}, vault {Vault}; stop with SIGTERM or Ctrl-C")]
+    public static partial void Protecting(this ILogger log, string database, string vault);
 }

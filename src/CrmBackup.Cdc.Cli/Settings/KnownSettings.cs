@@ -45,7 +45,8 @@ static class KnownSettings
                 continue;
             if (SettingText.CanParse(property.PropertyType))
                 yield return new KnownSetting(string.Join('.', [.. section.Select(Name), Name(property)]), property, section);
-            else
+            // Only records of ours are sections.
+            else if (property.PropertyType.Namespace!.StartsWith("CrmBackup", StringComparison.Ordinal))
                 foreach (var leaf in Leaves(property.PropertyType, [.. section, property]))
                     yield return leaf;
         }

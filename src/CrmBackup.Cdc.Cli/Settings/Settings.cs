@@ -11,6 +11,7 @@ sealed record Settings
     public SourceSettings Source { get; init; } = new();
     public VaultSettings Vault { get; init; } = new();
     public BrokerSettings Broker { get; init; } = new();
+    public CaptureOptions Capture { get; init; } = new() { Source = new() };
     public ArchiveOptions Archive { get; init; } = new();
 
     public string SourceConnection => Source.Connection
@@ -19,7 +20,7 @@ sealed record Settings
     public string VaultPath => Vault.Path ?? throw Missing("vault", "--vault /backup/crm");
 
     /// <summary>What is set to something that cannot be, all at once.</summary>
-    public IEnumerable<string> Problems() => Archive.Problems();
+    public IEnumerable<string> Problems() => Capture.Problems().Concat(Archive.Problems());
 
     internal static UsageException NoBroker() => Missing("broker", "--broker amqp://crmbackup@mq.example/");
 

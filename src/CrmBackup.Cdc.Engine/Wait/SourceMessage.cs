@@ -19,25 +19,26 @@ public static class SourceMessage
         return EmitAsync(source, "SELECT crmbackup.mark($1)::text", name, stop);
     }
 
+    /// <summary>The vault that a source was prepared for.</summary>
+    /// <exception cref="RefusedException">It was prepared for none.</exception>
+    public static async Task<Guid> VaultOfAsync(string connectionText, CancellationToken stop)
+    {
+        await using var source = await SourceConnection.OpenAsync(connectionText, stop);
+        return await VaultOfAsync(source, stop) ?? throw NotPrepared(source);
+    }
+
     /// <exception cref="RefusedException">The vault belongs to another source, or the source is not prepared.</exception>
     public static async Task<NpgsqlConnection> OpenSourceAsync(string connectionText, Guid vault, string vaultLocation, CancellationToken stop)
     {
         var source = await SourceConnection.OpenAsync(connectionText, stop);
         try
         {
-            await using var command = new NpgsqlCommand("SELECT value FROM crmbackup.settings WHERE key = 'vault'", source);
-            var known = await command.ExecuteScalarAsync(stop) as string;
-            if (known is null || !Guid.TryParse(known, out var id) || id != vault)
+            var known = await VaultOfAsync(source, stop) ?? throw NotPrepared(source);
+            if (known != vault)
                 throw new RefusedException(
-                    $"the vault at {vaultLocation} ({vault}) is not the one that protects {source.Host}:{source.Port}/{source.Database}{(known is null ? "" : $" ({known})")}",
+                    $"the vault at {vaultLocation} ({vault}) is not the one that protects {Describe(source)} ({known})",
                     "Correct --source or --vault; 'crmbackup init' joins a source to a vault.");
             return source;
-        }
-        catch (PostgresException failure) when (failure.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName)
-        {
-            await source.DisposeAsync();
-            throw new RefusedException(
-                $"{source.Host}:{source.Port}/{source.Database} is not prepared for backup", "Run 'crmbackup init' with this source and vault first.");
         }
         catch
         {
@@ -45,6 +46,24 @@ public static class SourceMessage
             throw;
         }
     }
+
+    static async Task<Guid?> VaultOfAsync(NpgsqlConnection source, CancellationToken stop)
+    {
+        try
+        {
+            await using var command = new NpgsqlCommand("SELECT value FROM crmbackup.settings WHERE key = 'vault'", source);
+            return await command.ExecuteScalarAsync(stop) is string text && Guid.TryParse(text, out var id) ? id : null;
+        }
+        catch (PostgresException failure) when (failure.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName)
+        {
+            return null;
+        }
+    }
+
+    static RefusedException NotPrepared(NpgsqlConnection source) => new(
+        $"{Describe(source)} is not prepared for backup", "Run 'crmbackup init' with this source and vault first.");
+
+    static string Describe(NpgsqlConnection source) => $"{source.Host}:{source.Port}/{source.Database}";
 
     static async Task<Lsn> EmitAsync(NpgsqlConnection source, string sql, string word, CancellationToken stop)
     {
