@@ -7,11 +7,12 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Takes the blocks of the answer lane: base rows go straight into typed segments, files of a dump are gathered, and when an
 /// answer is whole it becomes an input of the loop. Orders are expected and forgotten by the loop, blocks are taken by the lane's
 /// reader: one lock holds the two apart.</summary>
-sealed class AnswerDesk(BackupVault vault, VaultWriter writer, SegmentOrigin origin, TimeProvider clock)
+sealed class AnswerDesk(BackupVault vault, VaultWriter writer, TimeProvider clock)
 {
     readonly Lock _gate = new();
     readonly Dictionary<ulong, Answer> _expected = [];
     Guid _epoch;
+    SegmentOrigin? _origin;
 
     /// <summary>One order's answer so far.</summary>
     sealed class Answer
@@ -22,11 +23,12 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, SegmentOrigin ori
     }
 
     /// <summary>Forgets all orders: what still comes of them is dropped.</summary>
-    public void Reset(Guid epoch)
+    /// <param name="origin">What segments of the epoch say of themselves; null until the stream is open.</param>
+    public void Reset(Guid epoch, SegmentOrigin? origin)
     {
         lock (_gate)
         {
-            _epoch = epoch;
+            (_epoch, _origin) = (epoch, origin);
             foreach (var answer in _expected.Values)
                 answer.Rows?.Dispose();
             _expected.Clear();
@@ -38,7 +40,7 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, SegmentOrigin ori
     {
         var path = writer.NextTablePath(shape, SegmentKind.Base, DateOnly.FromDateTime(clock.GetUtcNow().UtcDateTime));
         lock (_gate)
-            _expected[order] = new Answer { Rows = new BaseRows(vault.Medium, path, shape, origin, chunk) };
+            _expected[order] = new Answer { Rows = new BaseRows(vault.Medium, path, shape, _origin!, chunk) };
     }
 
     public void ExpectFiles(ulong order)

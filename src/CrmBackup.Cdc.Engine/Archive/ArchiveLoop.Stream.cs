@@ -12,6 +12,7 @@ public sealed partial class ArchiveLoop
     EventReader? _reader;
     SourceTables? _tables;
     Inventory? _inventory;
+    SegmentOrigin? _origin;
     long _foreignSeen;
     DateTimeOffset _lastSign;
     DateTimeOffset _lastFlush;
@@ -27,7 +28,7 @@ public sealed partial class ArchiveLoop
         _inventory = null;
         _bases.ForgetOrders();
         _schema?.ForgetOrders();
-        _answers.Reset(_epoch.Epoch);
+        _answers.Reset(_epoch.Epoch, null);
         var incarnation = _vault.State.Settings.TryGetValue(Setting.Incarnation, out var known) ? Guid.Parse(known) : (Guid?)null;
         _asked = new StartStream(_epoch.Epoch, _vault.Identity.Id, _vault.Identity.SystemIdentifier, Durable, incarnation);
         _logger.StreamAsked(Durable, _epoch.Epoch);
@@ -134,6 +135,8 @@ public sealed partial class ArchiveLoop
         _tables = new SourceTables(state);
         _reader = new EventReader(_tables, _events, _pending, opened.StartedAt);
         _schema = new SchemaDesk(state, opened.StartedAt, _options.SchemaQuiet);
+        _origin = new SegmentOrigin(_vault.Identity.Id, VaultFormat.Current, _vault.Identity.SystemIdentifier, opened.StartedAt.Timeline);
+        _answers.Reset(_epoch.Epoch, _origin);
         _foreignSeen = 0;
         if (Durable is { } durable)
         {
@@ -192,7 +195,7 @@ public sealed partial class ArchiveLoop
         var day = (_reader?.Time ?? SourceTime.From(_clock.GetUtcNow())).ToDateTimeOffset();
         var path = _writer.NextLogPath(DateOnly.FromDateTime(day.UtcDateTime), _events[0].CommitLsn);
         var entry = await SegmentPlacing.PlaceAsync(_vault.Medium, path,
-            output => LogSegmentFile.WriteAsync(output, path, _events, rows, _origin, ShapeOf, stop), stop);
+            output => LogSegmentFile.WriteAsync(output, path, _events, rows, _origin!, ShapeOf, stop), stop);
         _events.DropFirst(rows);
         _pending.Segments.Add(entry);
     }

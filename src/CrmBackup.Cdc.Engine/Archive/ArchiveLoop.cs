@@ -21,15 +21,12 @@ public sealed partial class ArchiveLoop
     readonly LogSegmentBuilder _events = new();
     readonly PendingCommit _pending = new();
     readonly AnswerDesk _answers;
-    readonly SegmentOrigin _origin;
 
     public ArchiveLoop(
         BackupVault vault, VaultWriter writer, IChangeLog log, ArchiveOptions options, TimeProvider clock, ILogger<ArchiveLoop> logger)
     {
         (_vault, _writer, _log, _options, _clock, _logger) = (vault, writer, log, options, clock, logger);
-        _origin = new SegmentOrigin(vault.Identity.Id, VaultFormat.Current, vault.Identity.SystemIdentifier,
-            vault.State.CoveredTo?.Position.Timeline ?? 0);
-        _answers = new AnswerDesk(vault, writer, _origin, clock);
+        _answers = new AnswerDesk(vault, writer, clock);
     }
 
     /// <summary>What is on the medium; null while the vault is empty.</summary>
@@ -73,7 +70,7 @@ public sealed partial class ArchiveLoop
         finally
         {
             await readers.CancelAsync();
-            _answers.Reset(Guid.Empty);
+            _answers.Reset(Guid.Empty, null);
             await SwallowCancellationAsync(feeding);
         }
     }

@@ -56,7 +56,9 @@ sealed class SourceTables
     {
         _images[image.Oid] = image;
         _current.TryGetValue(image.Oid, out var known);
-        var provisional = known is not null && _open.Contains(known);
+        // Rows may come before the command that explains them: the same columns, now with their attnums, are not another version.
+        var provisional = known is not null && _open.Contains(known) && image.ToShape(0, 0, Lsn.None).Columns.Select(column =>
+            (column.Name, column.TypeOid, column.TypeMod)).SequenceEqual(known.Columns.Select(column => (column.Name, column.TypeOid, column.TypeMod)));
         var shape = image.ToShape(Number(known), provisional ? known!.Version : Version(known), Lsn.None);
         if (known is not null && known.SameAs(shape))
             return (known, false);
