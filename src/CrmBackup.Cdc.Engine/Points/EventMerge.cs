@@ -8,11 +8,12 @@ namespace CrmBackup.Cdc.Engine;
 sealed class EventMerge(IMedium medium)
 {
     /// <summary>Tuples are valid until the enumeration moves on.</summary>
-    public IEnumerable<ChangeEvent> Read(IEnumerable<SegmentEntry> segments)
+    /// <param name="relation">Only this relation's events; null = all.</param>
+    public IEnumerable<ChangeEvent> Read(IEnumerable<SegmentEntry> segments, int? relation = null)
     {
         var turns = new PriorityQueue<Cursor, (Lsn, int)>();
         foreach (var segment in segments.Where(segment => segment.Rows > 0))
-            turns.Enqueue(new Cursor(medium, segment), (segment.First, -1));
+            turns.Enqueue(new Cursor(medium, segment, relation), (segment.First, -1));
         try
         {
             while (turns.TryDequeue(out var cursor, out _))
@@ -32,7 +33,7 @@ sealed class EventMerge(IMedium medium)
         }
     }
 
-    sealed class Cursor(IMedium medium, SegmentEntry segment) : IDisposable
+    sealed class Cursor(IMedium medium, SegmentEntry segment, int? relation) : IDisposable
     {
         SegmentFile? _file;
         IEnumerator<ChangeEvent>? _events;
@@ -44,7 +45,7 @@ sealed class EventMerge(IMedium medium)
         public bool MoveNext()
         {
             _file ??= SegmentFile.OpenVerified(medium.OpenRead(segment.Path), segment);
-            _events ??= _file.ReadEvents().GetEnumerator();
+            _events ??= _file.ReadEvents(relation).GetEnumerator();
             return _events.MoveNext();
         }
 
