@@ -1,0 +1,101 @@
+using System.Globalization;
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
+using CrmBackup.Cdc.Vault;
+using Npgsql;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>Chosen tables into an existing database: beside the ones that are there, or (<c>--replace</c>) in their place.</summary>
+sealed class TableRestore(BackupVault vault, TimeProvider clock, RestoreOptions options, PhaseWatch watch)
+{
+    /// <summary>PostgreSQL cuts longer names off.</summary>
+    const int NameBytesMax = 63;
+
+    public async Task<RestoreReport> RunAsync(PlannedRestore planned, TargetDatabase target, RestoreReport report, CancellationToken stop)
+    {
+        watch.Begin(RestorePhase.Prepare);
+        var suffix = clock.GetUtcNow().ToString("'_restored_'yyyyMMdd'_'HHmmss", CultureInfo.InvariantCulture);
+        (string Schema, string Name) Beside(RelationShape shape) => (shape.Schema, Cut(shape.Name, NameBytesMax - suffix.Length) + suffix);
+        var made = new List<(string Schema, string Name)>();
+        try
+        {
+            await using (var connection = await target.OpenAsync(stop))
+                foreach (var relation in planned.Plan.Relations)
+                {
+                    var name = Beside(relation.Shape);
+                    await MakeAsync(connection, relation.Shape, name, stop);
+                    made.Add(name);
+                }
+            watch.Begin(RestorePhase.Load);
+            var loaded = await new TableLoading(vault, options, watch.Progress).RunAsync(planned, target, Beside, stop);
+            watch.Begin(RestorePhase.Indexes);
+            await KeyAsync(target, loaded, stop);
+            var tables = await Restorer.ProveAsync(options, target, loaded, watch, stop);
+            var verified = options.Verify ? tables.All(table => table.Verified == true) : (bool?)null;
+            if (options.Replace && verified != false)
+            {
+                watch.Begin(RestorePhase.Swap);
+                await using var connection = await target.OpenAsync(stop);
+                await TableReplacement.RunAsync(connection, loaded, byKey: options.Where.Count > 0, stop);
+                tables = [.. tables.Select(table => table with { RestoredAs = table.Table })];
+            }
+            return report with
+            {
+                Tables = tables,
+                Fidelity = Lines(),
+                Notes = options.Replace ? [] : ["tables beside the existing ones have their columns and key, nothing else"],
+                Verified = verified,
+                Seconds = watch.Total,
+                PhaseSeconds = watch.Seconds,
+            };
+        }
+        catch (Exception) when (!options.KeepPartial)
+        {
+            await DropAsync(target, made);
+            throw;
+        }
+    }
+
+    IReadOnlyList<FidelityLine> Lines() =>
+    [
+        new FidelityLine(options.Where.Count > 0 ? "the chosen rows" : "rows of the chosen tables", Fidelity.Exact),
+        new FidelityLine("everything else", Fidelity.Absent, "only tables were asked for"),
+    ];
+
+    /// <summary>From the shape at the target: the existing table may have changed since.</summary>
+    static async Task MakeAsync(NpgsqlConnection connection, RelationShape shape, (string Schema, string Name) name, CancellationToken stop)
+    {
+        var columns = shape.Columns.Select(column => $"{SqlText.Identifier(column.Name)} {column.TypeName}");
+        var statement = $"CREATE TABLE {SqlText.Qualified(name.Schema, name.Name)} ({string.Join(", ", columns)})";
+        if (await ScriptRunner.TryAsync(connection, statement, stop) is { } violation)
+            throw new RefusedException($"the table {name.Schema}.{name.Name} cannot be made: {violation.Message}",
+                "The database must have the schema and the types of the restored moment; restore into a new database otherwise.");
+    }
+
+    static async Task KeyAsync(TargetDatabase target, IReadOnlyList<LoadedTable> loaded, CancellationToken stop)
+    {
+        await using var connection = await target.OpenAsync(stop);
+        foreach (var table in loaded.Where(table => table.Plan.Shape.HasKey))
+        {
+            var key = table.Plan.Shape.Columns.Where(column => column.IsKey).Select(column => SqlText.Identifier(column.Name));
+            await ScriptRunner.ExecuteAsync(connection,
+                $"ALTER TABLE {SqlText.Qualified(table.Into.Schema, table.Into.Name)} ADD PRIMARY KEY ({string.Join(", ", key)})", stop);
+            await ScriptRunner.ExecuteAsync(connection, $"ANALYZE {SqlText.Qualified(table.Into.Schema, table.Into.Name)}", stop);
+        }
+    }
+
+    static async Task DropAsync(TargetDatabase target, List<(string Schema, string Name)> made)
+    {
+        await using var connection = await target.OpenAsync(CancellationToken.None);
+        foreach (var (schema, name) in made)
+            await ScriptRunner.ExecuteAsync(connection, $"DROP TABLE IF EXISTS {SqlText.Qualified(schema, name)}", CancellationToken.None);
+    }
+
+    static string Cut(string name, int bytes)
+    {
+        while (System.Text.Encoding.UTF8.GetByteCount(name) > bytes)
+            name = name[..^(char.IsLowSurrogate(name[^1]) ? 2 : 1)];
+        return name;
+    }
+}
