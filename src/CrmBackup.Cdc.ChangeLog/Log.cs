@@ -14,8 +14,11 @@ static partial class Log
     [LoggerMessage(2002, LogLevel.Warning, "Reading {Queue} was interrupted: {Reason}; subscribing again")]
     public static partial void ReadingInterrupted(this ILogger log, string queue, string reason);
 
-    [LoggerMessage(2003, LogLevel.Warning, "{Queue} cannot be read: {Reason}; trying again in {Pause}")]
-    public static partial void BrokerAway(this ILogger log, string queue, string reason, TimeSpan pause);
+    [LoggerMessage(2003, LogLevel.Warning, "{Queue} cannot be read: {Reason}; trying again until it can")]
+    public static partial void BrokerAway(this ILogger log, string queue, string reason);
+
+    [LoggerMessage(2009, LogLevel.Debug, "{Queue} still cannot be read; trying again in {Pause}")]
+    public static partial void BrokerStillAway(this ILogger log, string queue, TimeSpan pause);
 
     [LoggerMessage(2004, LogLevel.Warning, "Publishing to {Queue} was interrupted: {Reason}")]
     public static partial void PublishingInterrupted(this ILogger log, string queue, string reason);

@@ -9,9 +9,9 @@ namespace CrmBackup.Cdc.ChangeLog;
 /// back behind our back, and what was unconfirmed on them would be lost without a word.</summary>
 sealed class BrokerConnection(RabbitOptions options, string purpose, ILogger log) : IAsyncDisposable
 {
-    readonly SemaphoreSlim _turn = new(1, 1);
-    IConnection? _connection;
-    bool _disposed;
+    readonly Lock _lock = new();
+    readonly CancellationTokenSource _closing = new();
+    Task<IConnection>? _connection;
 
     /// <summary>Throws <see cref="BackupException"/>s only; <see cref="ChangeLogInterruptedException"/> when trying again can help.</summary>
     public async Task<IChannel> OpenChannelAsync(bool confirms, Func<IChannel, Task> prepare, CancellationToken stop)
@@ -38,47 +38,48 @@ sealed class BrokerConnection(RabbitOptions options, string purpose, ILogger log
         }
     }
 
-    async Task<IConnection> OpenAsync(CancellationToken stop)
+    /// <summary>The open connection, or the one that is being made. Nobody's token ends a connection in the making: others wait for it too,
+    /// and the client library takes seconds to give one up.</summary>
+    Task<IConnection> OpenAsync(CancellationToken stop)
     {
-        await _turn.WaitAsync(stop);
-        try
+        lock (_lock)
         {
-            ObjectDisposedException.ThrowIf(_disposed, typeof(RabbitChangeLog));
-            if (_connection is { IsOpen: true })
-                return _connection;
-            if (_connection is not null)
-                await _connection.DisposeAsync();
-            _connection = null;
-            var factory = new ConnectionFactory
-            {
-                Uri = options.Broker,
-                AutomaticRecoveryEnabled = false,
-                TopologyRecoveryEnabled = false,
-                RequestedConnectionTimeout = options.ConnectTimeout,
-                ContinuationTimeout = options.ConnectTimeout,
-                HandshakeContinuationTimeout = options.ConnectTimeout,
-                // A peer that is gone without a word is noticed after two of these; only then the next reader becomes the active one.
-                RequestedHeartbeat = TimeSpan.FromSeconds(10),
-                ClientProvidedName = $"crmbackup {purpose} {Environment.MachineName} {Environment.ProcessId}",
-            };
-            _connection = await factory.CreateConnectionAsync(stop);
-            _connection.ConnectionBlockedAsync += (_, blocked) =>
-            {
-                log.BrokerBlocks(options.BrokerName, blocked.Reason);
-                return Task.CompletedTask;
-            };
-            _connection.ConnectionUnblockedAsync += (_, _) =>
-            {
-                log.BrokerUnblocks(options.BrokerName);
-                return Task.CompletedTask;
-            };
-            log.Connected(options.BrokerName, purpose);
-            return _connection;
+            ObjectDisposedException.ThrowIf(_closing.IsCancellationRequested, typeof(RabbitChangeLog));
+            if (_connection is null or { IsFaulted: true } or { IsCanceled: true } or { IsCompletedSuccessfully: true, Result.IsOpen: false })
+                _connection = ConnectAsync(_connection);
+            return _connection.WaitAsync(stop);
         }
-        finally
+    }
+
+    async Task<IConnection> ConnectAsync(Task<IConnection>? before)
+    {
+        if (before is { IsCompletedSuccessfully: true })
+            await before.Result.DisposeAsync();
+        var factory = new ConnectionFactory
         {
-            _turn.Release();
-        }
+            Uri = options.Broker,
+            AutomaticRecoveryEnabled = false,
+            TopologyRecoveryEnabled = false,
+            RequestedConnectionTimeout = options.ConnectTimeout,
+            ContinuationTimeout = options.ConnectTimeout,
+            HandshakeContinuationTimeout = options.ConnectTimeout,
+            // A peer that is gone without a word is noticed after two of these; only then the next reader becomes the active one.
+            RequestedHeartbeat = TimeSpan.FromSeconds(10),
+            ClientProvidedName = $"crmbackup {purpose} {Environment.MachineName} {Environment.ProcessId}",
+        };
+        var connection = await factory.CreateConnectionAsync(_closing.Token);
+        connection.ConnectionBlockedAsync += (_, blocked) =>
+        {
+            log.BrokerBlocks(options.BrokerName, blocked.Reason);
+            return Task.CompletedTask;
+        };
+        connection.ConnectionUnblockedAsync += (_, _) =>
+        {
+            log.BrokerUnblocks(options.BrokerName);
+            return Task.CompletedTask;
+        };
+        log.Connected(options.BrokerName, purpose);
+        return connection;
     }
 
     /// <summary>What a failure of the client library means to the user; null when it is not one of the broker's.</summary>
@@ -112,13 +113,19 @@ sealed class BrokerConnection(RabbitOptions options, string purpose, ILogger log
 
     public async ValueTask DisposeAsync()
     {
-        await _turn.WaitAsync();
-        _disposed = true;
-        if (_connection is { } connection)
+        Task<IConnection>? last;
+        lock (_lock)
         {
-            await connection.CloseAsync(Constants.ReplySuccess, "done", TimeSpan.FromSeconds(5), abort: true);
-            await connection.DisposeAsync();
+            _closing.Cancel();
+            last = _connection;
         }
-        _turn.Release();
+        if (last is null)
+            return;
+        await last.ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+        if (last.IsCompletedSuccessfully)
+        {
+            await last.Result.CloseAsync(Constants.ReplySuccess, "done", TimeSpan.FromSeconds(5), abort: true);
+            await last.Result.DisposeAsync();
+        }
     }
 }

@@ -13,6 +13,7 @@ sealed class QueuePublisher(
     static readonly TimeSpan _look = TimeSpan.FromMilliseconds(50);
     readonly SemaphoreSlim _turn = new(1, 1);
     PublishingChannel? _channel;
+    bool _full;
 
     /// <summary>The messages in order, nothing between them. Failed or cancelled half-way, none of them counts.</summary>
     public async Task PublishAsync(IEnumerable<(BasicProperties, ReadOnlyMemory<byte>)> messages, CancellationToken stop)
@@ -64,13 +65,16 @@ sealed class QueuePublisher(
 
     async Task RoomAsync(PublishingChannel channel, int length, CancellationToken stop)
     {
-        for (var waited = false; !await channel.HasRoomAsync(length, options, stop); waited = true)
+        var waited = false;
+        for (; !await channel.HasRoomAsync(length, options, stop); waited = true)
         {
-            if (!waited)
+            if (!_full)
                 log.WaitsForRoom(queue, options.WaitingBytesMax >> 20);
+            _full = true;
             await Task.Delay(_look, clock, stop);
             await channel.ConfirmedAsync(options.UnconfirmedMax, stop);
         }
+        _full = waited;
     }
 
     async Task ForgetAsync()

@@ -77,7 +77,8 @@ public sealed class RabbitChangeLog : IChangeLog
         string queue, ushort prefetch, Func<IChannel, Subscription<T>> consumer, CancellationToken stop)
         where T : class
     {
-        for (var pause = TimeSpan.FromMilliseconds(100); ; pause = TimeSpan.FromTicks(Math.Min(pause.Ticks * 2, _options.RetryMax.Ticks)))
+        var first = TimeSpan.FromMilliseconds(100);
+        for (var pause = first; ; pause = TimeSpan.FromTicks(Math.Min(pause.Ticks * 2, _options.RetryMax.Ticks)))
         {
             try
             {
@@ -93,7 +94,10 @@ public sealed class RabbitChangeLog : IChangeLog
             }
             catch (ChangeLogInterruptedException failure)
             {
-                _log.BrokerAway(queue, failure.Message, pause);
+                if (pause == first)
+                    _log.BrokerAway(queue, failure.Message);
+                else
+                    _log.BrokerStillAway(queue, pause);
                 await Task.Delay(pause, _clock, stop);
             }
         }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Xunit.Abstractions;
 
@@ -8,6 +9,7 @@ namespace CrmBackup.Cdc.EndToEnd;
 public sealed class TestLog(ITestOutputHelper output) : ILogger
 {
     readonly ConcurrentQueue<string> _lines = [];
+    readonly Stopwatch _since = Stopwatch.StartNew();
 
     public IReadOnlyCollection<string> Lines => _lines;
 
@@ -18,7 +20,7 @@ public sealed class TestLog(ITestOutputHelper output) : ILogger
     public void Log<TState>(
         LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
-        var line = $"{logLevel} {eventId.Id} {formatter(state, exception)}";
+        var line = $"{_since.Elapsed.TotalSeconds,7:0.000} {logLevel} {eventId.Id} {formatter(state, exception)}";
         _lines.Enqueue(line);
         try
         {
