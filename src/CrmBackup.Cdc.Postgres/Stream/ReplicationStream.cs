@@ -134,7 +134,10 @@ public sealed class ReplicationStream : IAsyncDisposable
         }
         try
         {
-            var relayed = new NpgsqlConnectionStringBuilder(canonical.ConnectionString) { Host = relay.Folder };
+            // The relay keeps the connection to the server alive; a unix socket knows no such thing.
+            var relayed = new NpgsqlConnectionStringBuilder(canonical.ConnectionString) { Host = relay.Folder, TcpKeepAlive = false };
+            relayed.Remove("Tcp Keepalive Time");
+            relayed.Remove("Tcp Keepalive Interval");
             if (PasswordFile.Find(canonical) is { } password)
                 relayed.Password = password;
             return (await ConnectAsync(relayed, canonical, stop), relay);
