@@ -35,8 +35,20 @@ sealed class OrderDesk(
     };
 
     /// <summary>Ends only by a failure or by cancellation.</summary>
-    public Task RunAsync(CancellationToken stop) =>
-        Task.WhenAll(Enumerable.Range(0, options.BaseWorkers).Select(_ => WorkAsync(stop)));
+    public async Task RunAsync(CancellationToken stop)
+    {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var workers = Enumerable.Range(0, options.BaseWorkers).Select(_ => WorkAsync(ending.Token)).ToList();
+        try
+        {
+            await await Task.WhenAny(workers);
+        }
+        finally
+        {
+            await ending.CancelAsync();
+            await Task.WhenAll(workers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
 
     async Task WorkAsync(CancellationToken stop)
     {

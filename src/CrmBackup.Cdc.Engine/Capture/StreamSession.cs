@@ -82,14 +82,13 @@ sealed class StreamSession : IAsyncDisposable
     /// <summary>Ends only by a failure or by cancellation.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
-        var pumping = PumpAsync();
-        var working = _orders.RunAsync(_stop);
-        var first = await Task.WhenAny(pumping, working);
+        Task[] both = [PumpAsync(), _orders.RunAsync(_stop)];
+        await Task.WhenAny(both);
         await _ending.CancelAsync();
-        await pumping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await working.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(both).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         stop.ThrowIfCancellationRequested();
-        await first;
+        // The one that failed, not the one that was cancelled because of it.
+        await (both.FirstOrDefault(task => task.IsFaulted) ?? both[0]);
     }
 
     async Task PumpAsync()

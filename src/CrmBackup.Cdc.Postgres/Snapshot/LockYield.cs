@@ -100,31 +100,32 @@ public sealed class LockYield(NpgsqlConnectionStringBuilder settings, TimeProvid
 
     async Task LookAsync(NpgsqlConnection connection, int[] pids, CancellationToken stop)
     {
-        // pg_blocking_pids sees soft blocks too: who queues behind someone who queues behind us.
+        // pg_blocking_pids sees soft blocks too: who queues behind someone who queues behind us. A backend that waits for us to take its
+        // rows does not hear a cancel: its connection is ended.
         const string sql = """
-            SELECT DISTINCT blocker FROM pg_locks l, unnest(pg_blocking_pids(l.pid)) AS blocker
-            WHERE NOT l.granted AND blocker = ANY ($1)
+            SELECT blocker, coalesce(a.wait_event_type = 'Client', false)
+            FROM (SELECT DISTINCT b FROM pg_locks l, unnest(pg_blocking_pids(l.pid)) AS b WHERE NOT l.granted AND b = ANY ($1)) AS w (blocker)
+            LEFT JOIN pg_stat_activity a ON a.pid = blocker
             """;
-        var blockers = new List<int>();
+        var blockers = new List<(int Pid, bool Deaf)>();
         await using (var command = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = pids } } })
         await using (var rows = await command.ExecuteReaderAsync(stop))
             while (await rows.ReadAsync(stop))
-                blockers.Add(rows.GetInt32(0));
-        foreach (var pid in blockers)
+                blockers.Add((rows.GetInt32(0), rows.GetBoolean(1)));
+        foreach (var (pid, deaf) in blockers)
         {
-            bool again;
+            bool end;
             lock (_lock)
             {
                 if (!_readers.TryGetValue(pid, out var reader))
                     continue;
-                (again, reader.Yielded) = (reader.Yielded, true);
+                (end, reader.Yielded) = (deaf || reader.Yielded, true);
             }
-            // A backend that waits for us to take its rows does not hear a cancel: then its connection is ended.
-            await using var end = new NpgsqlCommand(again ? "SELECT pg_terminate_backend($1)" : "SELECT pg_cancel_backend($1)", connection)
+            await using var command = new NpgsqlCommand(end ? "SELECT pg_terminate_backend($1)" : "SELECT pg_cancel_backend($1)", connection)
             {
                 Parameters = { new() { Value = pid } },
             };
-            await end.ExecuteNonQueryAsync(stop);
+            await command.ExecuteNonQueryAsync(stop);
         }
     }
 

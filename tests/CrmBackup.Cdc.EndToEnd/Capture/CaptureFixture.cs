@@ -29,7 +29,7 @@ static class CaptureSource
         "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = (SELECT value FROM crmbackup.settings WHERE key = 'slot')"));
 
     public static async Task<uint> OidAsync(this SourceDatabase source, string table) =>
-        await source.AskAsync<uint>($"SELECT '{table}'::regclass::oid");
+        await source.AskAsync<uint>($"SELECT oid FROM pg_class WHERE relname = '{table}' AND relkind = 'r'");
 
     /// <summary>A second slot at the same position, read by the server itself.</summary>
     public static Task CopySlotAsync(this SourceDatabase source) => source.AskAsync<object>(

@@ -9,7 +9,8 @@ namespace CrmBackup.Cdc.EndToEnd;
 /// <summary>One transaction as it came through the change log.</summary>
 public sealed record ReceivedTransaction(BeginEntry Begin, Lsn End, IReadOnlyList<byte[]> Entries)
 {
-    public IEnumerable<byte[]> Rows => Entries.Where(entry => entry[0] is (byte)'I' or (byte)'U' or (byte)'D');
+    public IEnumerable<byte[]> RowsOf(uint table) =>
+        Entries.Where(entry => entry[0] is (byte)'I' or (byte)'U' or (byte)'D' && RowFrame.Parse(entry).Oid == table);
 }
 
 /// <summary>Stands where the archive stands: asks for the stream, checks that blocks follow each other, keeps what came. Says that
