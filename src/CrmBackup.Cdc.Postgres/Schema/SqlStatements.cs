@@ -1,8 +1,10 @@
+using System.Text.RegularExpressions;
+
 namespace CrmBackup.Cdc.Postgres;
 
 /// <summary>Cuts a script of pg_dump's (or ours) into its statements, so that it can be sent over the protocol and never through psql.
 /// Knows what can hold a semicolon that ends nothing: quotes, dollar quotes, comments, parentheses, BEGIN ATOMIC bodies.</summary>
-public static class SqlStatements
+public static partial class SqlStatements
 {
     /// <summary>The statements in order, without their final semicolon, without comments before them; empty ones are left out.</summary>
     /// <param name="text">Written under <c>standard_conforming_strings = on</c>; no COPY data.</param>
@@ -19,6 +21,14 @@ public static class SqlStatements
         }
         return statements;
     }
+
+    /// <summary>The statement in a form that Npgsql sends as one: it knows quotes and parentheses, but would cut a BEGIN ATOMIC body.</summary>
+    public static string AsOneCommand(string statement) =>
+        Atomic().IsMatch(statement)
+            ? $"DO {SqlText.DollarQuoted($"BEGIN EXECUTE {SqlText.DollarQuoted(statement)}; END")}" : statement;
+
+    [GeneratedRegex(@"\bBEGIN\s+ATOMIC\b", RegexOptions.IgnoreCase)]
+    private static partial Regex Atomic();
 
     /// <returns>False at the end of the text.</returns>
     static bool SkipBlank(string text, ref int at)

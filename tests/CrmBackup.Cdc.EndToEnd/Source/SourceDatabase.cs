@@ -44,6 +44,9 @@ public sealed class SourceDatabase : IAsyncDisposable
         return (T)(await command.ExecuteScalarAsync())!;
     }
 
+    /// <summary>One statement of a script.</summary>
+    public Task StatementAsync(string statement) => CrmAsync(SqlStatements.AsOneCommand(statement));
+
     /// <summary>Another session of the CRM's.</summary>
     public async Task<NpgsqlConnection> OpenAsync(string more = "")
     {
