@@ -1,3 +1,4 @@
+using System.Text;
 using System.Threading.Channels;
 using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
@@ -12,6 +13,8 @@ namespace CrmBackup.Cdc.Engine;
 sealed class OrderDesk(
     CaptureOptions options, StreamFacts facts, IChangeLog log, BlockHeader first, TimeProvider clock, ILogger logger) : IAsyncDisposable
 {
+    /// <summary>256 KiB: a part never makes a block much larger than it is to be.</summary>
+    const int FilePartBytes = 256 << 10;
     /// <summary>The archive asks again for what was pushed out.</summary>
     readonly Channel<ArchiveRequest> _orders = Channel.CreateBounded<ArchiveRequest>(
         new BoundedChannelOptions(256) { FullMode = BoundedChannelFullMode.DropOldest });
@@ -74,15 +77,39 @@ sealed class OrderDesk(
             return order switch
             {
                 ReadBaseChunk chunk => await chunks.ReadAsync(chunk, (lines, token) => AddRowsAsync(lane, lines, token), stop),
-                DumpSchema => new OrderFailed("this capture cannot dump schemas yet", Gone: false),
+                DumpSchema => await DumpAsync(lane, stop),
                 _ => throw new InvalidOperationException($"{order.GetType().Name} is not an order"),
             };
         }
-        catch (Exception failure) when ((failure is PostgresException || Transience.IsTransient(failure)) && !stop.IsCancellationRequested)
+        catch (Exception failure) when ((failure is PostgresException or SchemaDumpException or RefusedException || Transience.IsTransient(failure)) && !stop.IsCancellationRequested)
         {
             // The stream must go on, whatever one table is like; the archive says which table is not covered, and asks again.
             return new OrderFailed(failure.Message, Gone: false);
         }
+    }
+
+    async Task<ControlEntry> DumpAsync(BlockLane lane, CancellationToken stop)
+    {
+        var dump = await new SchemaDump(options.Source, _yield, clock).RunAsync(stop);
+        foreach (var (name, bytes) in dump.Files)
+            for (var at = 0; at == 0 || at < bytes.Length; at += FilePartBytes)
+            {
+                AddPart(lane, name, bytes.AsSpan(at, Math.Min(FilePartBytes, bytes.Length - at)));
+                if (lane.IsFull)
+                    await lane.PublishAsync(stop);
+            }
+        return new SchemaDumped(new Position(first.Timeline, dump.Before), new Position(first.Timeline, dump.After));
+    }
+
+    //  | 0x21 | name length u8 | name | bytes |
+    static void AddPart(BlockLane lane, string name, ReadOnlySpan<byte> bytes)
+    {
+        var nameBytes = Encoding.UTF8.GetByteCount(name);
+        var entry = lane.Reserve(2 + nameBytes + bytes.Length);
+        entry[0] = EntryType.FilePart;
+        entry[1] = (byte)nameBytes;
+        Encoding.UTF8.GetBytes(name, entry[2..]);
+        bytes.CopyTo(entry[(2 + nameBytes)..]);
     }
 
     static async ValueTask AddRowsAsync(BlockLane lane, ReadOnlyMemory<byte> lines, CancellationToken stop)

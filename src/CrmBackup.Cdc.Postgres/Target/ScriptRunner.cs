@@ -41,7 +41,7 @@ public static partial class ScriptRunner
 
     public static async Task ExecuteAsync(NpgsqlConnection connection, string statement, CancellationToken stop)
     {
-        await using var command = new NpgsqlCommand(statement, connection) { CommandTimeout = 0 };
+        await using var command = new NpgsqlCommand(SqlStatements.AsOneCommand(statement), connection) { CommandTimeout = 0 };
         await command.ExecuteNonQueryAsync(stop);
     }
 
