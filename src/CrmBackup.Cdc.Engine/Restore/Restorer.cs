@@ -14,6 +14,9 @@ public sealed class Restorer(BackupVault vault, TimeProvider clock, ILogger log)
     /// <exception cref="DifferenceException">A file of the vault is damaged: nothing of the restore remains, unless it is kept.</exception>
     public async Task<RestoreReport> RunAsync(RestoreOptions options, IProgress<RestoreProgress>? progress, CancellationToken stop)
     {
+        // Prune keeps away from here on; what it had removed before is not in the state that is read after.
+        await using var lease = options.DryRun ? null
+            : await RestoreLease.TryTakeAsync(vault.Medium, $"restore to {options.To} on {Environment.MachineName}", clock, stop);
         await vault.RefreshAsync(stop);
         var watch = new PhaseWatch(clock, progress);
         var settings = ConnectionText.Parse(options.Target, "--target");
