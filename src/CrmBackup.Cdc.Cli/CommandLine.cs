@@ -11,7 +11,7 @@ static class CommandLine
     /// <summary>The verbs in the order one meets them. A verb that is not here does not exist yet.</summary>
     static IEnumerable<Verb> Verbs() => 
     [
-        new InitCommand(), new RunCommand(), new CaptureCommand(), new ArchiveCommand(), new StatusCommand(), new PointsCommand(),
+        new InitCommand(), new RunCommand(), new CaptureCommand(), new ArchiveCommand(), new WorkerCommand(), new SettleCommand(), new StatusCommand(), new PointsCommand(),
         new MarkCommand(), new WaitCommand(),
     ];
 

@@ -22,4 +22,7 @@ static partial class Log
 
     [LoggerMessage(5020, LogLevel.Information, "Protecting {Database}, vault {Vault}; stop with SIGTERM or Ctrl-C")]
     public static partial void Protecting(this ILogger log, string database, string vault);
+
+    [LoggerMessage(5021, LogLevel.Error, "{Path} is damaged: {What}")]
+    public static partial void Damaged(this ILogger log, string path, string what);
 }

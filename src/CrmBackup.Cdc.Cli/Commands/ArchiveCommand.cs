@@ -28,7 +28,9 @@ sealed class ArchiveCommand : Verb
         await using var log = new RabbitChangeLog(
             invocation.Settings.Broker.For(vault.Identity.Id), invocation.Clock, invocation.Logging.CreateLogger<RabbitChangeLog>());
         var archive = Loop(invocation, vault, writer, log);
-        return await new LongRunning(invocation).Add(archive.RunAsync).RunAsync(stop);
+        await using var plane = Settling.Plane(invocation, vault);
+        var settle = Settling.Loop(invocation, vault, plane, archive.CommitSettledAsync);
+        return await new LongRunning(invocation).Add(plane).Add(archive.RunAsync).Add(settle.RunAsync).RunAsync(stop);
     }
 
     internal static Task<VaultWriter> OpenWriterAsync(Invocation invocation, BackupVault vault, CancellationToken stop) =>

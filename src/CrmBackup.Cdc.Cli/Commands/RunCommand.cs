@@ -1,6 +1,8 @@
+using System.CommandLine;
 using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
+using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Cli;
@@ -10,6 +12,11 @@ sealed class RunCommand : Verb
     /// <summary>Blocks of 1 MiB between the two loops: one flush.</summary>
     const int BlocksWaitingMax = 32;
 
+    static readonly Option<bool> _once = new("--once")
+    {
+        Description = "Catch up to now, settle, verify, and end: for cron and timers, also when the medium is plugged in only then",
+    };
+
     public RunCommand()
         : base("run", "Protects the source: capture and archive in one process, until stopped")
     {
@@ -17,6 +24,7 @@ sealed class RunCommand : Verb
         Options.Add(SharedOptions.Vault);
         Options.Add(SharedOptions.Broker);
         Options.Add(SharedOptions.Flush);
+        Options.Add(_once);
     }
 
     public override bool IsLongRunning => true;
@@ -24,12 +32,14 @@ sealed class RunCommand : Verb
     public override IReadOnlyList<string> Examples =>
     [
         "crmbackup run --source \"Host=db;Database=crm;Username=crmbackup\" --vault /backup/crm",
+        "crmbackup run --once --source \"Host=db;Database=crm;Username=crmbackup\" --vault /backup/crm",
     ];
 
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
         var connection = invocation.Settings.SourceConnection;
         var vault = await invocation.OpenVaultAsync(stop);
+        var headBefore = vault.State.Head;
         // Said now, before anything waits for a source that is another vault's.
         await using (await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop))
         {
@@ -42,6 +52,36 @@ sealed class RunCommand : Verb
         var archive = ArchiveCommand.Loop(invocation, vault, writer, log);
         var capture = CaptureCommand.Loop(invocation, log);
         invocation.Log.Protecting(vault.Identity.Database, vault.Medium.Location);
-        return await new LongRunning(invocation).Add(archive.RunAsync).Add(capture.RunAsync).RunAsync(stop);
+        await using var plane = Settling.Plane(invocation, vault);
+        Settling.Worker(invocation, vault, plane, alone: false);
+        var settle = Settling.Loop(invocation, vault, plane, archive.CommitSettledAsync);
+        var loops = new LongRunning(invocation).Add(plane).Add(archive.RunAsync).Add(capture.RunAsync);
+        if (!invocation.Get(_once))
+            return await loops.Add(settle.RunAsync).RunAsync(stop);
+        var caughtUp = false;
+        var ended = await loops.Add(async ending => caughtUp = await CatchUpAsync(invocation, vault, archive, settle, ending)).RunAsync(stop);
+        return caughtUp ? await VerifyAsync(invocation, vault, headBefore, stop) : ended;
+    }
+
+    /// <returns>True when everything that was committed at the beginning is durable, based and settled.</returns>
+    static async Task<bool> CatchUpAsync(
+        Invocation invocation, BackupVault vault, ArchiveLoop archive, SettleLoop settle, CancellationToken stop)
+    {
+        await using var source = await SourceMessage.OpenSourceAsync(
+            invocation.Settings.SourceConnection, vault.Identity.Id, vault.Medium.Location, stop);
+        var until = await SourceMessage.BarrierAsync(source, $"once {Environment.ProcessId}", stop);
+        using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(100), invocation.Clock);
+        while (!archive.IsProtecting || archive.Durable is not { } durable || durable.Lsn < until)
+            await look.WaitForNextTickAsync(stop);
+        await settle.SettleAllAsync(stop);
+        return true;
+    }
+
+    static async Task<int> VerifyAsync(Invocation invocation, BackupVault vault, long newSince, CancellationToken stop)
+    {
+        var report = await VaultVerification.RunAsync(vault.Medium, segmentsAddedAfter: newSince, stop: stop);
+        foreach (var damage in report.Damage)
+            invocation.Log.Damaged(damage.Path, damage.What);
+        return (int)report.ExitCode;
     }
 }

@@ -13,6 +13,8 @@ sealed record Settings
     public BrokerSettings Broker { get; init; } = new();
     public CaptureOptions Capture { get; init; } = new() { Source = new() };
     public ArchiveOptions Archive { get; init; } = new();
+    public SettleOptions Settle { get; init; } = new();
+    public JobOptions Jobs { get; init; } = new();
 
     public string SourceConnection => Source.Connection
         ?? throw Missing("source", "--source \"Host=db.example;Database=crm;Username=backup\"");
@@ -20,7 +22,7 @@ sealed record Settings
     public string VaultPath => Vault.Path ?? throw Missing("vault", "--vault /backup/crm");
 
     /// <summary>What is set to something that cannot be, all at once.</summary>
-    public IEnumerable<string> Problems() => Capture.Problems().Concat(Archive.Problems());
+    public IEnumerable<string> Problems() => Capture.Problems().Concat(Archive.Problems()).Concat(Settle.Problems()).Concat(Jobs.Problems());
 
     internal static UsageException NoBroker() => Missing("broker", "--broker amqp://crmbackup@mq.example/");
 

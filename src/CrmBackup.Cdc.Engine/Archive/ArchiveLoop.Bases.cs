@@ -214,6 +214,12 @@ public sealed partial class ArchiveLoop
 
     async Task SettledAsync(ArchiveInput.Settled settled, CancellationToken stop)
     {
+        if (settled.Content.Remove.FirstOrDefault(path => !_vault.State.Segments.ContainsKey(path)) is { } gone)
+        {
+            settled.Committed.TrySetException(new BackupException(
+                $"log segment {gone} is settled already", "Nothing is lost: the job's files are orphans, and prune sweeps them."));
+            return;
+        }
         try
         {
             await _writer.CommitAsync(settled.Content, stop);

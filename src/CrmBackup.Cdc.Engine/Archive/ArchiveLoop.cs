@@ -35,9 +35,12 @@ public sealed partial class ArchiveLoop
     /// <summary>True when every protected table has a base and the schema is stored: a restore to now is possible.</summary>
     public bool IsProtecting { get; private set; }
 
-    /// <summary>Hands checked segments of a settle job in; returns when the archive has committed them.</summary>
+    /// <summary>Takes the result of a settle job: looks at each file on the medium, and returns when the archive has committed them.</summary>
+    /// <exception cref="DifferenceException">A file is not what the job says.</exception>
     public async Task CommitSettledAsync(CommitContent content, CancellationToken stop)
     {
+        foreach (var segment in content.Add)
+            SegmentFile.OpenVerified(_vault.Medium.OpenRead(segment.Path), segment).Dispose();
         var committed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await _inputs.Writer.WriteAsync(new ArchiveInput.Settled(content, committed), stop);
         await committed.Task.WaitAsync(stop);

@@ -1,45 +1,64 @@
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Vault;
+using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Engine;
 
-/// <summary>Settles what is due, again and again. Chooses the segments; who settles them (this process or a worker) is given, and only the
-/// archive commits.</summary>
-/// <param name="state">The archive's present view of the vault.</param>
-/// <param name="settle">Carries out a plan; its result is checked, its segments are durable.</param>
-/// <param name="commit">Returns when the archive has committed the result.</param>
+/// <summary>Has settled what is due, again and again: chooses the segments, gives them out as a job, has the archive commit the result.</summary>
 public sealed class SettleLoop(
-    Func<VaultState> state, Func<SettlePlan, CancellationToken, Task<CommitContent>> settle,
-    Func<CommitContent, CancellationToken, Task> commit, SettleOptions options, TimeProvider clock)
+    BackupVault vault, SettleDesk desk, Func<CommitContent, CancellationToken, Task> commit, SettleOptions options, TimeProvider clock,
+    ILogger<SettleLoop> log)
 {
     static readonly TimeSpan _look = TimeSpan.FromSeconds(5);
+    static readonly TimeSpan _pause = TimeSpan.FromMinutes(1);
 
+    /// <summary>Until stopped. Work that no worker could do stays for later: nothing is lost by waiting.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
-        using var timer = new PeriodicTimer(_look, clock);
-        while (await timer.WaitForNextTickAsync(stop))
-            while (await StepAsync(atOnce: false, stop))
-                stop.ThrowIfCancellationRequested();
+        while (true)
+        {
+            try
+            {
+                while (await StepAsync(atOnce: false, stop))
+                    stop.ThrowIfCancellationRequested();
+                await Task.Delay(_look, clock, stop);
+            }
+            catch (BackupException failure) when (failure.ExitCode == ExitCode.Failed)
+            {
+                log.SettlePutOff(failure.Message, _pause);
+                await Task.Delay(_pause, clock, stop);
+            }
+        }
     }
 
     /// <summary>Settles everything that is committed now, however little.</summary>
     public async Task SettleAllAsync(CancellationToken stop)
     {
-        var until = state().CoveredTo?.Position.Lsn ?? Lsn.None;
-        while (state().SettledTo < until && await StepAsync(atOnce: true, stop))
+        var until = vault.State.CoveredTo?.Position.Lsn ?? Lsn.None;
+        while (vault.State.SettledTo < until && await StepAsync(atOnce: true, stop))
             stop.ThrowIfCancellationRequested();
     }
 
     /// <returns>False when nothing was due.</returns>
     async Task<bool> StepAsync(bool atOnce, CancellationToken stop)
     {
-        if (SettlePlan.For(state(), options, SourceTime.From(clock.GetUtcNow()), atOnce) is not { } plan)
+        if (SettlePlan.For(vault.State, options, SourceTime.From(clock.GetUtcNow()), atOnce) is not { } plan)
             return false;
-        await commit(await settle(plan, stop), stop);
+        if (plan.Logs.Count == 0)
+            await commit(new CommitContent { SettledTo = plan.To }, stop);
+        else
+            await desk.SettleAsync([.. plan.Logs.Select(segment => segment.Path)], stop);
         return true;
     }
 
-    /// <summary>Settles in this process. The stem makes the new files' names unique in the vault's life.</summary>
-    public static Func<SettlePlan, CancellationToken, Task<CommitContent>> InProcess(BackupVault vault, int epoch, SettleJob job) =>
-        (plan, stop) => job.RunAsync(plan, vault.State.Shape, $"{epoch:D8}-{Guid.NewGuid():N}", stop);
+    /// <summary>What a worker does with a job: in the archive's process, or in one of its own that only reads the vault and writes segments.</summary>
+    public static Func<SettleRequested, CancellationToken, Task<CommitContent>> Worker(
+        BackupVault vault, bool refresh, SettleLimits limits, ILogger log) => async (job, stop) =>
+    {
+        var state = refresh ? await vault.RefreshAsync(stop) : vault.State;
+        var logs = job.LogSegments.Select(path => state.Segments.GetValueOrDefault(path)
+            ?? throw new BackupException($"log segment {path} is settled already", "Nothing to do: another worker was faster.")).ToList();
+        var plan = new SettlePlan(logs[0].Timeline, logs, logs[^1].Last);
+        return await new SettleJob(vault.Medium, vault.Identity, limits, log).RunAsync(plan, state.Shape, $"{state.Epoch:D8}-{job.Job:N}", stop);
+    };
 }

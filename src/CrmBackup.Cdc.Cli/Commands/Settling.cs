@@ -1,0 +1,29 @@
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Engine;
+using CrmBackup.Cdc.Vault;
+using Microsoft.Extensions.Logging;
+
+namespace CrmBackup.Cdc.Cli;
+
+/// <summary>How settling is wired: jobs go through the control plane, whether a worker is in this process or in others.</summary>
+static class Settling
+{
+    public static ControlPlane Plane(Invocation invocation, BackupVault vault) => invocation.Settings.Broker.Uri is null
+        ? ControlPlane.CreateInMemory(vault.Identity.Id, invocation.Logging)
+        : ControlPlane.CreateRabbit(vault.Identity.Id, invocation.Settings.Broker.For(vault.Identity.Id).Broker, invocation.Logging);
+
+    public static SettleLoop Loop(
+        Invocation invocation, BackupVault vault, ControlPlane plane, Func<CommitContent, CancellationToken, Task> commit)
+    {
+        var desk = new SettleDesk(plane, commit, invocation.Settings.Jobs, invocation.Clock, invocation.Logging.CreateLogger<SettleDesk>());
+        return new SettleLoop(
+            vault, desk, commit, invocation.Settings.Settle, invocation.Clock, invocation.Logging.CreateLogger<SettleLoop>());
+    }
+
+    /// <param name="alone">The worker has no archive beside it: it reads the vault anew for each job.</param>
+    public static SettleWorker Worker(Invocation invocation, BackupVault vault, ControlPlane plane, bool alone)
+    {
+        var log = invocation.Logging.CreateLogger<SettleWorker>();
+        return new SettleWorker(plane, SettleLoop.Worker(vault, refresh: alone, new SettleLimits(), log), log);
+    }
+}
