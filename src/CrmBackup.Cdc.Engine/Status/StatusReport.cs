@@ -43,14 +43,14 @@ public sealed record StatusReport(
         var durable = state.CoveredTo is { } covered
             ? new DurableStatus(covered.Position.Lsn, covered.Position.Timeline, covered.SourceTime) : null;
         var bases = BasesOf(state, coverage);
-        var problems = Judge(head, durable, bases, source).ToList();
+        var problems = Judge(head, durable, bases, state.Schemas.Count > 0, source).ToList();
         return new StatusReport(
             problems.Count == 0, problems, vault.Medium.Location, vault.Identity.Id, vault.Identity.Database, head, durable, bases,
             [.. state.Gaps.Select(gap => GapOf(gap, state, coverage))], state.SettledTo.IsNone ? null : state.SettledTo,
             state.Segments.Count, state.Segments.Values.Sum(segment => segment.Bytes), source);
     }
 
-    static IEnumerable<string> Judge(HeadStatus? head, DurableStatus? durable, BaseStatus bases, SourceStatus? source)
+    static IEnumerable<string> Judge(HeadStatus? head, DurableStatus? durable, BaseStatus bases, bool hasSchema, SourceStatus? source)
     {
         if (head is null || durable is null)
             yield return "nothing is archived yet: 'crmbackup run' was never at work on this vault";
@@ -59,6 +59,8 @@ public sealed record StatusReport(
                 $"nothing was written for {Math.Floor(head.Age.TotalMinutes)} minutes: is 'crmbackup run' at work? The last writer was process {head.Pid} on {head.Host}");
         else if (bases.Complete < bases.Tables)
             yield return $"{bases.Tables - bases.Complete} of {bases.Tables} tables cannot be restored to now: {Names(bases.Pending.Select(table => table.Table))}";
+        else if (!hasSchema)
+            yield return "the schema is not stored yet: rows alone cannot be restored";
         foreach (var problem in source?.Problems() ?? [])
             yield return problem;
     }
