@@ -77,7 +77,7 @@ sealed class Invocation
                 yield return (path, value, option.Name);
     }
 
-    void WarnOfPassword(Option<string> option)
+    public void WarnOfPassword(Option<string> option)
     {
         if (_parsed.GetResult(option) is { Implicit: false } && _parsed.GetValue(option) is { } text && HoldsPassword(text))
             Log.PasswordInOption(option.Name);

@@ -26,7 +26,7 @@ sealed class LineLogger(Terminal terminal, LogLevel least, bool brief, TimeProvi
         var line = _journal ? $"<{JournalLevel(level)}>{number}{words}"
             : brief ? level >= LogLevel.Warning ? $"{Word(level).Trim()}: {words}" : words
             : string.Create(CultureInfo.InvariantCulture, $"{clock.GetUtcNow():yyyy-MM-dd HH:mm:ss.fff}Z {Word(level)} {number}{words}");
-        terminal.Log.WriteLine(line);
+        terminal.WriteLog(line);
     }
 
     static string Word(LogLevel level) => level switch

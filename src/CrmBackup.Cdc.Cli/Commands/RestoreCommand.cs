@@ -1,0 +1,101 @@
+using System.CommandLine;
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Engine;
+using CrmBackup.Cdc.Vault;
+using Microsoft.Extensions.Logging;
+
+namespace CrmBackup.Cdc.Cli;
+
+sealed class RestoreCommand : Verb
+{
+    readonly Option<string> _to = new("--to")
+    {
+        HelpName = "moment",
+        Description = "latest, lsn:0/1A2B3C4, xid:741, mark:NAME, or a time with its zone such as \"2026-11-22 10:00:00+00\"",
+    };
+    readonly Option<bool> _before = new("--before") { Description = "The state just before the transaction that --to names" };
+    readonly Option<string> _target = new("--target")
+    {
+        HelpName = "connection", Description = "The database to restore into; it is created, or must be empty, or takes chosen tables",
+    };
+    readonly Option<string[]> _tables = new("--table") { HelpName = "schema.table", Description = "Only this table; * and ? match, can be repeated" };
+    readonly Option<string[]> _where = new("--where")
+    {
+        HelpName = "column=value", Description = "Only such rows of the one chosen table: one customer's record; can be repeated",
+    };
+    readonly Option<bool> _replace = new("--replace") { Description = "Chosen tables take the place of the target's, instead of standing beside them" };
+    readonly Option<bool> _verify = new("--verify") { Description = "Read everything back and compare it with the backup" };
+    readonly Option<bool> _dryRun = new("--dry-run") { Description = "Say what would be done, how much and how long; touch nothing" };
+    readonly Option<bool> _keepPartial = new("--keep-partial") { Description = "A restore that fails leaves its database, and says its name" };
+    readonly Option<int> _jobs = new("--jobs")
+    {
+        HelpName = "n", Description = "Tables at a time", DefaultValueFactory = _ => Math.Clamp(Environment.ProcessorCount, 1, 4),
+    };
+
+    public RestoreCommand()
+        : base("restore", "Brings a moment back: the whole database, or chosen tables")
+    {
+        foreach (var option in new Option[]
+            { SharedOptions.Vault, _to, _before, _target, _tables, _where, _replace, _verify, _dryRun, _keepPartial, _jobs })
+            Options.Add(option);
+    }
+
+    public override IReadOnlyList<string> Examples =>
+    [
+        "crmbackup restore --vault /backup/crm --to latest --target \"Host=db;Database=crm_restored;Username=postgres\" --verify",
+        "crmbackup restore --vault /backup/crm --to lsn:0/1A2B3C4 --before --target …        # just before that transaction",
+        "crmbackup restore --vault /backup/crm --to \"2026-11-22 10:00:00+00\" --table public.contacts --where account_id=4711 --target …",
+    ];
+
+    public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
+    {
+        var options = Asked(invocation);
+        var medium = new DirectoryMedium(invocation.Settings.VaultPath);
+        // Opened once before the lease is taken: where there is no vault nothing is written.
+        await BackupVault.OpenAsync(medium, stop);
+        await using var lease = options.DryRun ? null
+            : await RestoreLease.TryTakeAsync(medium, $"restore, process {Environment.ProcessId} on {Environment.MachineName}", invocation.Clock, stop);
+        var restorer = new Restorer(
+            await BackupVault.OpenAsync(medium, stop), invocation.Clock, invocation.Logging.CreateLogger<Restorer>());
+        var report = await WorkDisplay.ShowAsync(invocation, report => restorer.RunAsync(
+            options, new Reporting<RestoreProgress>(step => report(new WorkStep(PhaseName(step.Phase), step.Table, step.Done, step.Total))), stop));
+        invocation.Answer(report, output => RestoreText.Write(report, output));
+        return (int)report.ExitCode;
+    }
+
+    RestoreOptions Asked(Invocation invocation)
+    {
+        const string toExample = "Say for example --to latest, --to \"2026-11-22 10:00:00+00\", or --to lsn:0/1A2B3C4 --before; 'crmbackup points' lists what can be had.";
+        var to = RestoreTarget.Parse(
+            invocation.Get(_to) ?? throw new UsageException("to which moment? --to is missing", toExample), TimeZoneInfo.Local);
+        if (invocation.Get(_jobs) is < 1 or > 64)
+            throw new UsageException("--jobs is between 1 and 64", "Leave it out for one per processor, up to four.");
+        invocation.WarnOfPassword(_target);
+        return new RestoreOptions
+        {
+            To = to,
+            Before = invocation.Get(_before),
+            Target = invocation.Get(_target) ?? throw new UsageException(
+                "into which database? --target is missing", "For example --target \"Host=db;Database=crm_restored;Username=postgres\": it will be created."),
+            Tables = invocation.Get(_tables) ?? [],
+            Where = [.. (invocation.Get(_where) ?? []).Select(ColumnEquality.Parse)],
+            Replace = invocation.Get(_replace),
+            Verify = invocation.Get(_verify),
+            DryRun = invocation.Get(_dryRun),
+            KeepPartial = invocation.Get(_keepPartial),
+            Jobs = invocation.Get(_jobs),
+        };
+    }
+
+    static string PhaseName(RestorePhase phase) => phase switch
+    {
+        RestorePhase.Plan => "planning",
+        RestorePhase.Prepare => "preparing the target",
+        RestorePhase.Schema => "schema",
+        RestorePhase.Load => "loading rows",
+        RestorePhase.Indexes => "indexes and constraints",
+        RestorePhase.Finish => "sequences, views, statistics",
+        RestorePhase.Verify => "comparing",
+        _ => phase.ToString().ToLowerInvariant(),
+    };
+}
