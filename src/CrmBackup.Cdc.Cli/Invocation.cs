@@ -2,7 +2,6 @@ using System.Collections;
 using System.CommandLine;
 using System.Text.Json;
 using CrmBackup.Cdc.Core;
-using CrmBackup.Cdc.Postgres;
 using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging;
 
@@ -83,7 +82,7 @@ sealed class Invocation
             Log.PasswordInOption(option.Name);
     }
 
-    static bool HoldsPassword(string text) => text.StartsWith("amqp", StringComparison.OrdinalIgnoreCase)
-        ? Uri.TryCreate(text, UriKind.Absolute, out var uri) && uri.UserInfo.Contains(':', StringComparison.Ordinal)
-        : ConnectionText.HoldsPassword(text);
+    static bool HoldsPassword(string text) => Uri.TryCreate(text, UriKind.Absolute, out var uri)
+        ? uri.UserInfo.Contains(':', StringComparison.Ordinal)
+        : text.Contains("password", StringComparison.OrdinalIgnoreCase) || text.Contains("pwd", StringComparison.OrdinalIgnoreCase);
 }

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
-using CrmBackup.Cdc.Vault;
+using CrmBackup.Cdc.Postgres;
 using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Cli;
@@ -50,13 +50,8 @@ sealed class RestoreCommand : Verb
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
         var options = Asked(invocation);
-        var medium = new DirectoryMedium(invocation.Settings.VaultPath);
-        // Opened once before the lease is taken: where there is no vault nothing is written.
-        await BackupVault.OpenAsync(medium, stop);
-        await using var lease = options.DryRun ? null
-            : await RestoreLease.TryTakeAsync(medium, $"restore, process {Environment.ProcessId} on {Environment.MachineName}", invocation.Clock, stop);
         var restorer = new Restorer(
-            await BackupVault.OpenAsync(medium, stop), invocation.Clock, invocation.Logging.CreateLogger<Restorer>());
+            await invocation.OpenVaultAsync(stop), invocation.Clock, invocation.Logging.CreateLogger<Restorer>());
         var report = await WorkDisplay.ShowAsync(invocation, report => restorer.RunAsync(
             options, new Reporting<RestoreProgress>(step => report(new WorkStep(PhaseName(step.Phase), step.Table, step.Done, step.Total))), stop));
         invocation.Answer(report, output => RestoreText.Write(report, output));
@@ -71,12 +66,14 @@ sealed class RestoreCommand : Verb
         if (invocation.Get(_jobs) is < 1 or > 64)
             throw new UsageException("--jobs is between 1 and 64", "Leave it out for one per processor, up to four.");
         invocation.WarnOfPassword(_target);
+        var target = invocation.Get(_target) ?? throw new UsageException(
+            "into which database? --target is missing", "For example --target \"Host=db;Database=crm_restored;Username=postgres\": it will be created.");
+        _ = ConnectionText.Parse(target, "--target");
         return new RestoreOptions
         {
             To = to,
             Before = invocation.Get(_before),
-            Target = invocation.Get(_target) ?? throw new UsageException(
-                "into which database? --target is missing", "For example --target \"Host=db;Database=crm_restored;Username=postgres\": it will be created."),
+            Target = target,
             Tables = invocation.Get(_tables) ?? [],
             Where = [.. (invocation.Get(_where) ?? []).Select(ColumnEquality.Parse)],
             Replace = invocation.Get(_replace),

@@ -1,34 +1,71 @@
 using System.CommandLine;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
+using CrmBackup.Cdc.Vault;
+using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Cli;
 
 sealed class SettleCommand : Verb
 {
-    static readonly Option<bool> _now = new("--now") { Description = "Everything, not only what is due" };
+    /// <summary>An archive looks for requests every second.</summary>
+    static readonly TimeSpan Taken = TimeSpan.FromSeconds(10);
+
+    readonly Option<bool> _now = new("--now") { Description = "Settle everything, however little; else only what is due" };
+    readonly Option<TimeSpan?> _timeout = DurationOption.New("--timeout", "How long to wait for the archive that does it", "10min");
 
     public SettleCommand()
-        : base("settle", "Turns log segments into typed table segments, for analysts and fast restores; run and archive do it by themselves")
+        : base("settle", "Turns log segments into typed ones, one table each, for analysts; moves the moment up to which 'sql' is complete")
     {
         Options.Add(SharedOptions.Vault);
         Options.Add(_now);
+        Options.Add(_timeout);
     }
 
     public override IReadOnlyList<string> Examples => ["crmbackup settle --vault /backup/crm --now"];
 
+    sealed record Settled(Lsn SettledTo, Lsn CoveredTo);
+
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
         var vault = await invocation.OpenVaultAsync(stop);
-        using var writer = await ArchiveCommand.OpenWriterAsync(invocation, vault, stop);
-        var job = new SettleJob(vault.Medium, vault.Identity, new SettleLimits(), invocation.Log);
-        var atOnce = invocation.Get(_now);
-        while (SettlePlan.For(vault.State, invocation.Settings.Settle, SourceTime.From(invocation.Clock.GetUtcNow()), atOnce) is { } plan)
-            await writer.CommitAsync(await job.RunAsync(plan, vault.State.Shape, $"{writer.Epoch:D8}-{Guid.NewGuid():N}", stop), stop);
-        invocation.Answer(new SettledUpTo(vault.State.SettledTo), output => output.WriteLine($"settled up to {vault.State.SettledTo}"));
-        return (int)ExitCode.Done;
+        var here = vault.Newest is null || vault.Newest.Head.Writer.Host == Environment.MachineName;
+        // An archive on another machine would be put out of work by a writer here: it is asked first.
+        if (!here && await AskAsync(invocation, vault, stop) || await SettleHereAsync(invocation, vault, stop) || await AskAsync(invocation, vault, stop))
+        {
+            var state = await vault.RefreshAsync(stop);
+            invocation.Answer(new Settled(state.SettledTo, state.CoveredTo?.Position.Lsn ?? Lsn.None), output => output.WriteLine(
+                state.SettledTo.IsNone ? "There was nothing to settle." : $"Settled up to {state.SettledTo}."));
+            return (int)ExitCode.Done;
+        }
+        throw new RefusedException(
+            $"the vault at {vault.Medium.Location} is in use by a process that does not settle",
+            "Stop it, or wait for it to end, and settle again.");
+    }
+
+    Task<bool> AskAsync(Invocation invocation, BackupVault vault, CancellationToken stop) => SettleRequest.AskAsync(
+        vault, Taken, invocation.Get(_timeout) ?? TimeSpan.FromMinutes(10), invocation.Clock, stop);
+
+    /// <returns>False when an archive is at work here.</returns>
+    async Task<bool> SettleHereAsync(Invocation invocation, BackupVault vault, CancellationToken stop)
+    {
+        VaultWriter writer;
+        try
+        {
+            writer = await ArchiveCommand.OpenWriterAsync(invocation, vault, stop);
+        }
+        catch (RefusedException)
+        {
+            return false;
+        }
+        using (writer)
+        {
+            var job = new SettleJob(vault.Medium, vault.Identity, new SettleLimits(), invocation.Logging.CreateLogger<SettleJob>());
+            while (SettlePlan.For(
+                vault.State, invocation.Settings.Settle, SourceTime.From(invocation.Clock.GetUtcNow()), invocation.Get(_now)) is { } plan)
+                await writer.CommitAsync(
+                    await job.RunAsync(plan, vault.State.Shape, $"{writer.Epoch:D8}-{Guid.NewGuid():N}", stop), stop);
+            return true;
+        }
     }
 }
-
-/// <param name="SettledTo">Every event at or before it stands in table segments.</param>
-sealed record SettledUpTo(Lsn SettledTo);

@@ -1,6 +1,7 @@
 using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
+using CrmBackup.Cdc.Postgres;
 
 namespace CrmBackup.Cdc.Cli;
 
@@ -16,8 +17,16 @@ sealed record Settings
     public SettleOptions Settle { get; init; } = new();
     public JobOptions Jobs { get; init; } = new();
 
-    public string SourceConnection => Source.Connection
-        ?? throw Missing("source", "--source \"Host=db.example;Database=crm;Username=backup\"");
+    /// <summary>Given, and a connection string by its looks: wrong usage is said before anything is opened.</summary>
+    public string SourceConnection
+    {
+        get
+        {
+            var text = Source.Connection ?? throw Missing("source", "--source \"Host=db.example;Database=crm;Username=backup\"");
+            _ = ConnectionText.Parse(text);
+            return text;
+        }
+    }
 
     public string VaultPath => Vault.Path ?? throw Missing("vault", "--vault /backup/crm");
 

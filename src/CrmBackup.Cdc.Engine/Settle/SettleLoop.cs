@@ -9,7 +9,7 @@ public sealed class SettleLoop(
     BackupVault vault, SettleDesk desk, Func<CommitContent, CancellationToken, Task> commit, SettleOptions options, TimeProvider clock,
     ILogger<SettleLoop> log)
 {
-    static readonly TimeSpan _look = TimeSpan.FromSeconds(5);
+    static readonly TimeSpan _look = TimeSpan.FromSeconds(1);
     static readonly TimeSpan _pause = TimeSpan.FromMinutes(1);
 
     /// <summary>Until stopped. Work that no worker could do stays for later: nothing is lost by waiting.</summary>
@@ -21,6 +21,8 @@ public sealed class SettleLoop(
             {
                 while (await StepAsync(atOnce: false, stop))
                     stop.ThrowIfCancellationRequested();
+                if (await SettleRequest.TakeAsync(vault.Medium, stop))
+                    await SettleAllAsync(stop);
                 await Task.Delay(_look, clock, stop);
             }
             catch (BackupException failure) when (failure.ExitCode == ExitCode.Failed)
