@@ -30,11 +30,12 @@ sealed class HandMadeVault : IAsyncDisposable
     /// <summary>Prepares the source, reads its base and schema.</summary>
     public static async Task<HandMadeVault> CreateAsync(SourceDatabase source, PostgresServer server, string? badStatement = null)
     {
-        await source.InitAsync();
+        var id = Guid.NewGuid();
+        await source.InitAsync(new SetupOptions { Vault = id });
         var folder = Directory.CreateTempSubdirectory("crmbackup-restore-").FullName;
         var system = ulong.Parse(await source.AskAsync<string>("SELECT system_identifier::text FROM pg_control_system()"));
         var vault = await BackupVault.CreateAsync(DirectoryMedium.CreateRoot(Path.Combine(folder, "vault")),
-            new VaultIdentity(Guid.NewGuid(), VaultFormat.Current, system, source.Name, DateTimeOffset.UtcNow), default);
+            new VaultIdentity(id, VaultFormat.Current, system, source.Name, DateTimeOffset.UtcNow), default);
         var writer = await VaultWriter.OpenAsync(vault, TimeProvider.System, "test", 1, default);
         var slot = await source.AskAsync<string>("SELECT value FROM crmbackup.settings WHERE key = 'slot'");
         var made = new HandMadeVault(source, server, folder, vault, writer, slot);
@@ -98,6 +99,13 @@ sealed class HandMadeVault : IAsyncDisposable
             Sequences = [await SampleAsync(at)],
             CoveredTo = new CoveredTo(at, SourceTime.From(DateTimeOffset.UtcNow)),
         }, default);
+    }
+
+    /// <summary>Everything that happened since is lost, and nothing says so: what verification is there to find.</summary>
+    public async Task LoseStreamAsync()
+    {
+        await ChangesAsync();
+        await _writer.CommitAsync(new CommitContent { CoveredTo = new CoveredTo(new Position(1, await NowAsync()), null) }, default);
     }
 
     async Task<LogSegmentBuilder> ChangesAsync()
