@@ -46,7 +46,11 @@ public sealed record BaseChunk(
 
 /// <summary>A base is whole: coverage of the relation begins at <paramref name="From"/> (a barrier after the newest chunk's snapshot).
 /// A table created in the stream has a base without chunks from its creation on.</summary>
-public sealed record BaseComplete(int Relation, int BaseId, Position From);
+public sealed record BaseComplete(int Relation, int BaseId, Position From)
+{
+    /// <summary>A commit time on the source at or after <see cref="From"/>; null when none was seen yet.</summary>
+    public SourceTime? Time { get; init; }
+}
 
 /// <summary>A restore point with a name. The state after its transaction, or (<paramref name="Before"/>) before it.</summary>
 public sealed record Mark(string Name, Position At, bool Before, SourceTime Time, ulong Xid);

@@ -106,6 +106,8 @@ sealed class CoverageSweep(VaultState state, IReadOnlySet<int>? only)
             if (segment.First <= upTo.Lsn)
                 upToTime = Later(upToTime, segment.Last <= upTo.Lsn ? segment.LastTime : segment.FirstTime);
         }
+        // Settled segments span minutes: the base itself says it better.
+        fromTime = state.Bases.FirstOrDefault(complete => complete.From == from)?.Time ?? fromTime;
         if (state.CoveredTo is { } covered && covered.Position == upTo && covered.SourceTime is { } idle)
             upToTime = Later(upToTime, idle);
         if (upToTime < fromTime)

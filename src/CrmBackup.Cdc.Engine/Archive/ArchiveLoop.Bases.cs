@@ -184,7 +184,7 @@ public sealed partial class ArchiveLoop
                     continue;
                 }
             }
-            _pending.Bases.Add(new BaseComplete(one.Shape.Number, one.Id, one.Barrier));
+            _pending.Bases.Add(new BaseComplete(one.Shape.Number, one.Id, one.Barrier) { Time = _reader!.Time });
             _bases.End(one.Shape.Number);
             _logger.BaseIsComplete(one.Id, one.Shape.FullName, one.Done.Sum(chunk => chunk.Rows), one.Barrier);
         }

@@ -104,7 +104,7 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
         // What was made and lost in one transaction has no rows that are known.
         _born.ExceptWith(_lost.Select(lost => lost.Relation));
         foreach (var relation in _born)
-            pending.Bases.Add(new BaseComplete(relation, 1, Position));
+            pending.Bases.Add(new BaseComplete(relation, 1, Position) { Time = Time });
         foreach (var relation in _unexplained)
             BasesNeeded.Enqueue((relation, "it appeared without a message of ours"));
         foreach (var mark in _marks)

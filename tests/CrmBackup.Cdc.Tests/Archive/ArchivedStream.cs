@@ -64,7 +64,8 @@ public class ArchivedStream
         Read(reader, Frames.Begin(700, 0x20), Frames.Relation(Accounts, "public", "copied", ("id", 25, false)), Frames.Insert(Accounts, "1"),
             Frames.OwnMessage($$"""{"is":"ddl","command":"CREATE TABLE AS","tables":[{{ImageJson(Accounts, "copied", "id")}}],"created":[{{Accounts}}],"dropped":[],"schemaChanged":true}"""),
             Frames.Commit(0x20, 0x30));
-        Assert.Equal(new BaseComplete(1, 1, new Position(1, new Lsn(0x30))), Assert.Single(_pending.Bases));
+        var born = Assert.Single(_pending.Bases);
+        Assert.Equal((1, 1, new Lsn(0x30)), (born.Relation, born.BaseId, born.From.Lsn));
         Assert.Equal("text", Assert.Single(_pending.Relations).Columns[0].TypeName);
         Assert.Empty(reader.BasesNeeded);
         Assert.Equal(new Lsn(0x30), Assert.Single(reader.SchemaChanges));
