@@ -11,6 +11,7 @@ sealed record SourceAnswer(Lsn ReceivedBefore, long TakenBefore, IReadOnlyList<S
 /// <summary>Asks the source beside the stream: each second for its sequences while changes come, else now and then for its position.
 /// One question at a time; the reader of the stream never waits for an answer.</summary>
 sealed class SourceQuestions(SourceWatch watch, ReplicationStream stream, CaptureOptions options, TimeProvider clock)
+    : IAsyncDisposable
 {
     readonly CancellationTokenSource _ending = new();
     Task<SourceAnswer>? _asked;
@@ -47,7 +48,7 @@ sealed class SourceQuestions(SourceWatch watch, ReplicationStream stream, Captur
     }
 
     /// <summary>The watch's connection is free when this returns.</summary>
-    public async Task EndAsync()
+    public async ValueTask DisposeAsync()
     {
         await _ending.CancelAsync();
         if (_asked is not null)

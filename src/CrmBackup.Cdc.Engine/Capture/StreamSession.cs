@@ -115,7 +115,7 @@ sealed class StreamSession : IAsyncDisposable
         }
         finally
         {
-            await questions.EndAsync();
+            await questions.DisposeAsync();
         }
     }
 
