@@ -18,6 +18,6 @@ public interface IChangeLog : IAsyncDisposable
     /// before left undone comes again first. Ends only by cancellation; heals its connection by itself.</summary>
     IAsyncEnumerable<Delivery> ReadAsync(BlockKind lane, CancellationToken stop);
 
-    /// <summary>Archive: asks capture. May be lost when capture is away: ask again until the answer comes.</summary>
+    /// <summary>Archive: asks capture. Lost without a failure when capture or the broker is away: ask again until the answer comes.</summary>
     Task RequestAsync(ArchiveRequest request, CancellationToken stop);
 }

@@ -20,9 +20,6 @@ static partial class Log
     [LoggerMessage(2009, LogLevel.Debug, "{Queue} still cannot be read; trying again in {Pause}")]
     public static partial void BrokerStillAway(this ILogger log, string queue, TimeSpan pause);
 
-    [LoggerMessage(2004, LogLevel.Warning, "Publishing to {Queue} was interrupted: {Reason}")]
-    public static partial void PublishingInterrupted(this ILogger log, string queue, string reason);
-
     [LoggerMessage(2005, LogLevel.Information, "{Queue} holds {MiB} MiB that nobody has read: waiting for its reader")]
     public static partial void WaitsForRoom(this ILogger log, string queue, long miB);
 
@@ -34,4 +31,7 @@ static partial class Log
 
     [LoggerMessage(2008, LogLevel.Warning, "An incomplete block came by the lane {Lane} (part of {Block}) and was dropped: its sender or reader ended half-way")]
     public static partial void IncompleteBlock(this ILogger log, BlockKind lane, string block);
+
+    [LoggerMessage(2010, LogLevel.Warning, "The request {Request} was lost and will be asked again: {Reason}")]
+    public static partial void RequestLost(this ILogger log, string request, string reason);
 }

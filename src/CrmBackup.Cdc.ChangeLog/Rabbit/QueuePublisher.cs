@@ -43,7 +43,6 @@ sealed class QueuePublisher(
             await ForgetAsync();
             if (BrokerConnection.Explain(failure, options) is not { } explained)
                 throw;
-            log.PublishingInterrupted(queue, explained.Message);
             if (ReferenceEquals(explained, failure))
                 throw;
             throw explained;

@@ -42,8 +42,17 @@ public sealed class RabbitChangeLog : IChangeLog
                 BlockPart.Cut(block, _options.MessageBytesMax).Select(cut => (cut.Part.Properties(), cut.Bytes)), stop);
     }
 
-    public Task RequestAsync(ArchiveRequest request, CancellationToken stop) => _requests.PublishAsync(
-        [(new BasicProperties { Persistent = true, Type = "request" }, request.ToBytes())], stop);
+    public async Task RequestAsync(ArchiveRequest request, CancellationToken stop)
+    {
+        try
+        {
+            await _requests.PublishAsync([(new BasicProperties { Persistent = true, Type = "request" }, request.ToBytes())], stop);
+        }
+        catch (ChangeLogInterruptedException interrupted)
+        {
+            _log.RequestLost(request.GetType().Name, interrupted.Message);
+        }
+    }
 
     public IAsyncEnumerable<Delivery> ReadAsync(BlockKind lane, CancellationToken stop) => FollowAsync(
         _topology.Lane(lane), _options.PrefetchMax, channel => new BlockSubscription(channel, lane, _options.PrefetchMax, _log), stop);

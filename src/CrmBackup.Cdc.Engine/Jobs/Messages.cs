@@ -4,7 +4,11 @@ namespace CrmBackup.Cdc.Engine;
 
 /// <summary>A job for any worker of the vault: settle these log segments.</summary>
 /// <param name="Job">New with every attempt; part of the names of the files that the worker writes.</param>
-public sealed record SettleRequested(Guid Job, Guid Vault, IReadOnlyList<string> LogSegments);
+/// <param name="Epoch">The archive's, as writer: the other part.</param>
+/// <param name="Head">The commit that the worker must have read to know the segments.</param>
+/// <param name="To">The settled watermark afterwards.</param>
+public sealed record SettleRequested(
+    Guid Job, Guid Vault, int Epoch, long Head, uint Timeline, IReadOnlyList<string> LogSegments, string To);
 
 /// <summary>The job is done: its segments are on the medium, and no commit names them yet. Only the archive commits.</summary>
 /// <param name="Content">A <see cref="Core.CommitContent"/> as JSON.</param>
@@ -12,7 +16,8 @@ public sealed record SettleRequested(Guid Job, Guid Vault, IReadOnlyList<string>
 public sealed record SegmentSealed(Guid Job, Guid Vault, string Content, string Worker);
 
 /// <summary>The job could not be done now; nothing of it counts.</summary>
-public sealed record JobFailed(Guid Job, Guid Vault, string Reason, string Worker);
+/// <param name="WorkerStopped">It was not the job's fault.</param>
+public sealed record JobFailed(Guid Job, Guid Vault, string Reason, string Worker, bool WorkerStopped);
 
 /// <summary>Event: everything up to here is on the medium.</summary>
 public sealed record DurableAdvanced(Guid Vault, uint Timeline, string Lsn, DateTimeOffset At);

@@ -4,39 +4,79 @@ using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Engine;
 
+/// <summary>Writes and reads back the segments of a plan. What is half done when it throws is an orphan.</summary>
+/// <param name="stem">Begins the new files' names.</param>
+public delegate Task<CommitContent> SettleWork(SettlePlan plan, VaultState state, string stem, CancellationToken stop);
+
 /// <summary>Does settle jobs, one at a time: writes segments that no commit names yet, and tells the archive.</summary>
 public sealed class SettleWorker
 {
     /// <summary>A stopped worker says so with this much time.</summary>
     static readonly TimeSpan _farewell = TimeSpan.FromSeconds(5);
+    /// <summary>How much later than the archive a worker may see a commit on a shared medium.</summary>
+    static readonly TimeSpan _lag = TimeSpan.FromSeconds(30);
     readonly ControlPlane _plane;
-    readonly Func<SettleRequested, CancellationToken, Task<CommitContent>> _settle;
+    readonly Func<CancellationToken, Task<VaultState>> _state;
+    readonly SettleWork _work;
+    readonly TimeProvider _clock;
     readonly ILogger _log;
     readonly string _name = $"{Environment.MachineName}/{Environment.ProcessId}";
 
-    /// <param name="settle">Writes and reads back the segments; what is half done when it throws is an orphan.</param>
-    public SettleWorker(ControlPlane plane, Func<SettleRequested, CancellationToken, Task<CommitContent>> settle, ILogger<SettleWorker> log)
+    /// <param name="state">Reads the vault's present state; called by one job at a time.</param>
+    public SettleWorker(
+        ControlPlane plane, Func<CancellationToken, Task<VaultState>> state, SettleWork work, TimeProvider clock, ILogger<SettleWorker> log)
     {
-        (_plane, _settle, _log) = (plane, settle, log);
+        (_plane, _state, _work, _clock, _log) = (plane, state, work, clock, log);
         plane.Take<SettleRequested>(plane.Queue("settle"), DoAsync);
     }
+
+    /// <summary>The work as it is done; tests have others.</summary>
+    public static SettleWork By(SettleJob job) => (plan, state, stem, stop) => job.RunAsync(plan, state.Shape, stem, stop);
 
     async Task DoAsync(SettleRequested job, CancellationToken stop)
     {
         _log.SettleBegins(job.Job, job.LogSegments.Count);
         try
         {
-            var content = await _settle(job, stop);
+            var state = await StateAsync(job, stop);
+            var content = await _work(Plan(job, state), state, Stem(job.Epoch, job.Job), stop);
             var json = JsonSerializer.Serialize(content, CoreJson.Default.CommitContent);
             await _plane.SendAsync(_plane.Queue("sealed"), new SegmentSealed(job.Job, job.Vault, json, _name), null, stop);
             _log.SettleEnds(job.Job, content.Add.Count);
         }
         catch (Exception failure)
         {
-            _log.SettleFailed(failure, job.Job);
-            var reason = stop.IsCancellationRequested ? "the worker was stopped" : failure.Message;
+            if (stop.IsCancellationRequested)
+                _log.SettleCutOff(job.Job);
+            else
+                _log.SettleFailed(failure, job.Job);
+            var answer = new JobFailed(job.Job, job.Vault, failure.Message, _name, WorkerStopped: stop.IsCancellationRequested);
             using var patience = new CancellationTokenSource(_farewell);
-            await _plane.SendAsync(_plane.Queue("failed"), new JobFailed(job.Job, job.Vault, reason, _name), null, patience.Token);
+            await _plane.SendAsync(_plane.Queue("failed"), answer, null, patience.Token);
         }
     }
+
+    /// <summary>Unique in the vault's life.</summary>
+    internal static string Stem(int epoch, Guid job) => $"{epoch:D8}-{job:N}";
+
+    async Task<VaultState> StateAsync(SettleRequested job, CancellationToken stop)
+    {
+        var begun = _clock.GetTimestamp();
+        while (true)
+        {
+            var state = await _state(stop);
+            if (state.Head >= job.Head)
+                return state;
+            if (_clock.GetElapsedTime(begun) > _lag)
+                throw new BackupException(
+                    $"the worker sees commit {state.Head}, the job needs {job.Head}", "Worker and archive must work on the same vault: check --vault.");
+            await Task.Delay(TimeSpan.FromMilliseconds(200), _clock, stop);
+        }
+    }
+
+    static SettlePlan Plan(SettleRequested job, VaultState state) => new(
+        job.Timeline,
+        [.. job.LogSegments.Select(path => state.Segments.GetValueOrDefault(path)
+            ?? throw new BackupException($"{path} is not in the live set any more", "The job is an old one: nothing to do."))],
+        Lsn.TryParse(job.To, out var to) ? to : throw new FormatViolationException($"job {job.Job} has the position '{job.To}'"));
 }

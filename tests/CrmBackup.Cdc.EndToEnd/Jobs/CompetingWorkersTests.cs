@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
-using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
+using CrmBackup.Cdc.Tests;
+using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
@@ -9,128 +10,117 @@ using Xunit.Abstractions;
 namespace CrmBackup.Cdc.EndToEnd;
 
 [Collection("rabbit")]
-public sealed class CompetingWorkersTests(RabbitFixture rabbit, ITestOutputHelper output)
+public sealed class CompetingWorkersTests(RabbitFixture rabbit, ITestOutputHelper output) : IAsyncLifetime
 {
     readonly TestLog _log = new(output);
+    readonly Guid _vault = Guid.NewGuid();
+    readonly CancellationTokenSource _timeout = new(TimeSpan.FromSeconds(90));
+    readonly ConcurrentBag<ControlPlane> _planes = [];
+
+    CancellationToken Stop => _timeout.Token;
+
+    public Task InitializeAsync() => Task.CompletedTask;
+
+    public async Task DisposeAsync()
+    {
+        await _timeout.CancelAsync();
+        await Task.WhenAll(_planes.Select(plane => plane.DisposeAsync().AsTask()));
+        _timeout.Dispose();
+    }
 
     [Fact]
     public async Task Every_job_ends_once_when_one_of_two_workers_dies_in_the_middle()
     {
-        using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(90));
-        var stop = timeout.Token;
-        var vault = Guid.NewGuid();
         using var cable = new Relay(rabbit.Server.AmqpUri.Port);
-        var committed = new ConcurrentQueue<string>();
-        var archive = Plane(vault, rabbit.Server.AmqpUri);
-        var desk = new SettleDesk(archive, (content, _) =>
-        {
-            committed.Enqueue(content.Remove[0]);
-            return Task.CompletedTask;
-        }, new JobOptions(), TimeProvider.System, Logger<SettleDesk>());
-
+        var archive = Plane(rabbit.Server.AmqpUri);
+        var desk = Desk(archive, new JobOptions());
         var inTheMiddle = new TaskCompletionSource<string>();
-        var doomed = Plane(vault, new UriBuilder(rabbit.Server.AmqpUri) { Port = cable.Port }.Uri);
-        _ = new SettleWorker(doomed, async (job, _) =>
+        var doomed = Plane(new UriBuilder(rabbit.Server.AmqpUri) { Port = cable.Port }.Uri);
+        Work(doomed, async (plan, _, _, _) =>
         {
-            inTheMiddle.TrySetResult(job.LogSegments[0]);
-            // Not even told to stop: this process is gone.
-            await Task.Delay(Timeout.Infinite, stop);
-            return new CommitContent();
-        }, Logger<SettleWorker>());
-        var healthy = Plane(vault, rabbit.Server.AmqpUri);
+            inTheMiddle.TrySetResult(plan.Logs[0].Path);
+            // Not even told to stop: its process is gone.
+            await Task.Delay(Timeout.Infinite, Stop);
+            return TestPlans.Result(plan);
+        });
+        var healthy = Plane(rabbit.Server.AmqpUri);
         var done = new ConcurrentQueue<string>();
-        _ = new SettleWorker(healthy, (job, _) =>
+        Work(healthy, (plan, _, _, _) =>
         {
-            done.Enqueue(job.LogSegments[0]);
-            return Task.FromResult(new CommitContent { Remove = job.LogSegments });
-        }, Logger<SettleWorker>());
+            done.Enqueue(plan.Logs[0].Path);
+            return Task.FromResult(TestPlans.Result(plan));
+        });
 
-        await archive.StartAsync(stop);
-        await doomed.StartAsync(stop);
-        var settling = Enumerable.Range(0, 12).Select(n => desk.SettleAsync([$"log/{n:00}"], stop)).ToList();
-        var lost = await inTheMiddle.Task.WaitAsync(stop);
-        await healthy.StartAsync(stop);
+        await archive.StartAsync(Stop);
+        await doomed.StartAsync(Stop);
+        var settling = Enumerable.Range(0, 12).Select(n => desk.SettleAsync(TestPlans.Plan(n), Stop)).ToList();
+        var lost = await inTheMiddle.Task.WaitAsync(Stop);
+        await healthy.StartAsync(Stop);
         await Eventually.TrueAsync(() => done.Count == 11, TimeSpan.FromSeconds(30), "all other jobs to be done");
         Assert.DoesNotContain(lost, done);
         cable.Cut();
 
-        await Task.WhenAll(settling).WaitAsync(stop);
+        var results = await Task.WhenAll(settling).WaitAsync(Stop);
         var all = Enumerable.Range(0, 12).Select(n => $"log/{n:00}").ToList();
-        Assert.Equal(all, committed.Order());
+        Assert.Equal(all, results.SelectMany(content => content.Remove));
         Assert.Equal(all, done.Order());
         Assert.Equal(lost, done.Last());
-        await timeout.CancelAsync();
-        foreach (var plane in new[] { archive, healthy, doomed })
-            await plane.DisposeAsync();
     }
 
     [Fact]
     public async Task A_job_of_a_hanging_worker_is_given_out_again_and_its_late_result_is_an_orphan()
     {
-        using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(90));
-        var stop = timeout.Token;
-        var vault = Guid.NewGuid();
-        var committed = new ConcurrentQueue<string>();
-        await using var archive = Plane(vault, rabbit.Server.AmqpUri);
-        var desk = new SettleDesk(archive, (content, _) =>
-        {
-            committed.Enqueue(content.Remove[0]);
-            return Task.CompletedTask;
-        }, new JobOptions { Patience = TimeSpan.FromSeconds(2), Retry = TimeSpan.Zero }, TimeProvider.System, new OneLog<SettleDesk>(_log));
+        var archive = Plane(rabbit.Server.AmqpUri);
+        var desk = Desk(archive, new JobOptions { Patience = TimeSpan.FromSeconds(2), Retry = TimeSpan.Zero });
         var begun = new TaskCompletionSource();
         var mayEnd = new TaskCompletionSource();
-        await using var slow = Plane(vault, rabbit.Server.AmqpUri);
-        _ = new SettleWorker(slow, async (job, _) =>
+        var slow = Plane(rabbit.Server.AmqpUri);
+        Work(slow, async (plan, _, _, stop) =>
         {
             begun.TrySetResult();
-            await mayEnd.Task;
-            return new CommitContent { Remove = ["late"] };
-        }, Logger<SettleWorker>());
-        await using var quick = Plane(vault, rabbit.Server.AmqpUri);
-        _ = new SettleWorker(quick, (job, _) => Task.FromResult(new CommitContent { Remove = job.LogSegments }), Logger<SettleWorker>());
+            await mayEnd.Task.WaitAsync(stop);
+            return TestPlans.Result(plan) with { Remove = ["late"] };
+        });
+        var quick = Plane(rabbit.Server.AmqpUri);
+        Work(quick, (plan, _, _, _) => Task.FromResult(TestPlans.Result(plan)));
 
-        await archive.StartAsync(stop);
-        await slow.StartAsync(stop);
-        var settling = desk.SettleAsync(["log/1"], stop);
-        await begun.Task.WaitAsync(stop);
-        await quick.StartAsync(stop);
-        await settling;
+        await archive.StartAsync(Stop);
+        await slow.StartAsync(Stop);
+        var settling = desk.SettleAsync(TestPlans.Plan(1), Stop);
+        await begun.Task.WaitAsync(Stop);
+        await quick.StartAsync(Stop);
+        Assert.Equal(["log/01"], (await settling).Remove);
         mayEnd.SetResult();
         await Eventually.TrueAsync(() => _log.Lines.Any(line => line.Contains("came too late")), TimeSpan.FromSeconds(30), "the late result");
-        Assert.Equal(["log/1"], committed);
     }
 
     [Fact]
     public async Task Without_a_broker_nothing_hangs()
     {
-        using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(90));
-        var stop = timeout.Token;
-        var nobody = new Uri($"amqp://nobody:nothing@127.0.0.1:{Loopback.FreePort()}/");
-        await using var plane = Plane(Guid.NewGuid(), nobody);
-        var desk = new SettleDesk(plane, (_, _) => Task.CompletedTask, new JobOptions(), TimeProvider.System, Logger<SettleDesk>());
-        await plane.StartAsync(stop).WaitAsync(TimeSpan.FromSeconds(5), stop);
+        var plane = Plane(new Uri($"amqp://nobody:nothingatall@127.0.0.1:{Loopback.FreePort()}/"));
+        var desk = Desk(plane, new JobOptions());
+        await plane.StartAsync(Stop).WaitAsync(TimeSpan.FromSeconds(5), Stop);
         plane.Announce(new DurableAdvanced(plane.Vault, 1, "0/1", DateTimeOffset.UnixEpoch));
-        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var settling = desk.SettleAsync(["log/1"], cancel.Token);
+        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        var settling = desk.SettleAsync(TestPlans.Plan(1), cancel.Token);
         cancel.CancelAfter(TimeSpan.FromSeconds(1));
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => settling.WaitAsync(TimeSpan.FromSeconds(5), stop));
-        await plane.StopAsync(stop).WaitAsync(TimeSpan.FromSeconds(20), stop);
-        Assert.DoesNotContain(_log.Lines, line => line.Contains("nothing"));
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => settling.WaitAsync(TimeSpan.FromSeconds(5), Stop));
+        await plane.StopAsync(Stop).WaitAsync(TimeSpan.FromSeconds(20), Stop);
+        Assert.DoesNotContain(_log.Lines, line => line.Contains("nothingatall"));
     }
 
-    ControlPlane Plane(Guid vault, Uri broker) => ControlPlane.CreateRabbit(vault, broker, new OneLog(_log));
-
-    static ILogger<T> Logger<T>() => NullLogger<T>.Instance;
-
-    sealed class OneLog<T>(ILogger log) : ILogger<T>
+    ControlPlane Plane(Uri broker)
     {
-        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            log.Log(logLevel, eventId, state, exception, formatter);
+        var plane = ControlPlane.CreateRabbit(_vault, broker, new OneLog(_log));
+        _planes.Add(plane);
+        return plane;
     }
+
+    SettleDesk Desk(ControlPlane plane, JobOptions options) => new(
+        plane, new DirectoryMedium(Path.GetTempPath()), 1, () => TestPlans.State, options, TimeProvider.System, new Logger<SettleDesk>(new OneLog(_log)));
+
+    static void Work(ControlPlane plane, SettleWork work) => _ = new SettleWorker(
+        plane, _ => Task.FromResult(TestPlans.State), work, TimeProvider.System, NullLogger<SettleWorker>.Instance);
 
     sealed class OneLog(ILogger log) : ILoggerFactory
     {

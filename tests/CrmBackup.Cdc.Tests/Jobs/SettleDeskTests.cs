@@ -1,6 +1,7 @@
-using System.Collections.Concurrent;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
+using CrmBackup.Cdc.Tests.Segments;
+using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
 
@@ -9,59 +10,100 @@ namespace CrmBackup.Cdc.Tests;
 /// <summary>Jobs inside one process, as <c>run</c> without a broker has them.</summary>
 public sealed class SettleDeskTests : IAsyncLifetime
 {
+    static readonly RelationShape _shape = Given.Shape(1, 1, ("id", "bigint"));
     readonly CancellationTokenSource _timeout = new(TimeSpan.FromSeconds(30));
-    readonly ControlPlane _plane = ControlPlane.CreateInMemory(Guid.NewGuid(), NullLoggerFactory.Instance);
-    readonly ConcurrentQueue<CommitContent> _committed = [];
+    readonly ControlPlane _plane = ControlPlane.CreateInMemory(TemporaryVault.Identity.Id, NullLoggerFactory.Instance);
+    readonly TemporaryVault _folder = new();
 
     CancellationToken Stop => _timeout.Token;
 
     public Task InitializeAsync() => Task.CompletedTask;
 
-    public async Task DisposeAsync() => await _plane.DisposeAsync();
+    public async Task DisposeAsync()
+    {
+        await _plane.DisposeAsync();
+        _folder.Dispose();
+    }
 
     [Fact]
-    public async Task Settled_segments_are_committed_once_each()
+    public async Task A_worker_settles_and_the_archive_commits_what_it_has_checked()
+    {
+        var (vault, writer) = await VaultWithLogAsync();
+        using var owned = writer;
+        var job = new SettleJob(_folder.Medium, TemporaryVault.Identity, new SettleLimits(), NullLogger.Instance);
+        var elsewhere = await _folder.OpenAsync();
+        var desk = Desk(new JobOptions(), () => vault.State, writer.Epoch);
+        Work(async (plan, state, stem, stop) => await SettleWorker.By(job)(plan, state, stem, stop), elsewhere.RefreshAsync);
+        await _plane.StartAsync(Stop);
+
+        var content = await desk.SettleAsync(SettlePlan.For(vault.State, new SettleOptions(), new SourceTime(0), atOnce: true)!, Stop);
+        var state = await writer.CommitAsync(content, Stop);
+        var settled = Assert.Single(state.Segments.Values);
+        Assert.Equal((SegmentKind.Changes, 5L), (settled.Kind, settled.Rows));
+        Assert.Contains($"{writer.Epoch:D8}-", settled.Path);
+    }
+
+    [Fact]
+    public async Task What_was_damaged_after_the_worker_had_sealed_it_is_not_taken()
+    {
+        var (vault, writer) = await VaultWithLogAsync();
+        using var owned = writer;
+        var job = new SettleJob(_folder.Medium, TemporaryVault.Identity, new SettleLimits(), NullLogger.Instance);
+        var desk = Desk(new JobOptions(), () => vault.State, writer.Epoch);
+        Work(async (plan, state, stem, stop) =>
+        {
+            var content = await SettleWorker.By(job)(plan, state, stem, stop);
+            await using var file = File.OpenWrite(_folder.PathOf(content.Add[0].Path));
+            file.Seek(40, SeekOrigin.Begin);
+            file.WriteByte(99);
+            return content;
+        }, _ => Task.FromResult(vault.State));
+        await _plane.StartAsync(Stop);
+        var plan = SettlePlan.For(vault.State, new SettleOptions(), new SourceTime(0), atOnce: true)!;
+        await Assert.ThrowsAsync<DifferenceException>(() => desk.SettleAsync(plan, Stop));
+    }
+
+    [Fact]
+    public async Task Jobs_given_out_together_all_end_each_with_its_own_result()
     {
         var desk = Desk(new JobOptions());
-        Work((job, _) => Task.FromResult(SettledBy(job)));
+        Work((plan, _, _, _) => Task.FromResult(TestPlans.Result(plan)));
         await _plane.StartAsync(Stop);
-        await Task.WhenAll(Enumerable.Range(0, 5).Select(n => desk.SettleAsync([$"log/{n}"], Stop)));
-        Assert.Equal(Enumerable.Range(0, 5).Select(n => $"log/{n}"), _committed.SelectMany(content => content.Remove).Order());
-        Assert.All(_committed, content => Assert.Equal(new Lsn(0x20), content.SettledTo));
+        var results = await Task.WhenAll(Enumerable.Range(0, 5).Select(n => desk.SettleAsync(TestPlans.Plan(n), Stop)));
+        Assert.Equal(["log/00", "log/01", "log/02", "log/03", "log/04"], results.SelectMany(content => content.Remove));
     }
 
     [Fact]
     public async Task A_failed_job_is_given_out_again_and_given_up_in_the_end()
     {
         var tries = 0;
-        var desk = Desk(new JobOptions { Retry = TimeSpan.Zero, AttemptsMax = 3 });
-        Work((job, _) => ++tries == 2 ? Task.FromResult(SettledBy(job)) : throw new IOException("the medium is full"));
+        var desk = Desk(new JobOptions { Retry = TimeSpan.Zero, FailuresMax = 3 });
+        Work((plan, _, _, _) => ++tries == 2 ? Task.FromResult(TestPlans.Result(plan)) : throw new IOException("the medium is full"));
         await _plane.StartAsync(Stop);
-        await desk.SettleAsync(["log/1"], Stop);
+        await desk.SettleAsync(TestPlans.Plan(1), Stop);
         Assert.Equal(2, tries);
-        var givenUp = await Assert.ThrowsAsync<BackupException>(() => desk.SettleAsync(["log/2"], Stop));
+        var givenUp = await Assert.ThrowsAsync<BackupException>(() => desk.SettleAsync(TestPlans.Plan(2), Stop));
         Assert.Contains("the medium is full", givenUp.Message);
         Assert.Equal(5, tries);
-        Assert.Single(_committed);
     }
 
     [Fact]
-    public async Task A_second_result_of_a_job_is_not_committed()
+    public async Task A_result_that_nobody_waits_for_is_not_taken_for_another()
     {
         var desk = Desk(new JobOptions());
         var first = Guid.Empty;
-        Work((job, _) =>
+        Work(async (plan, _, stem, stop) =>
         {
-            first = first == Guid.Empty ? job.Job : first;
-            return Task.FromResult(SettledBy(job));
+            first = first == Guid.Empty ? Guid.Parse(stem[9..]) : first;
+            foreach (var job in new[] { first, Guid.NewGuid() })
+                await _plane.SendAsync(_plane.Queue("sealed"), new SegmentSealed(job, _plane.Vault, """{"remove":["late"]}""", "w"), null, stop);
+            return TestPlans.Result(plan);
         });
         await _plane.StartAsync(Stop);
-        await desk.SettleAsync(["log/1"], Stop);
-        await _plane.SendAsync(_plane.Queue("sealed"), new SegmentSealed(first, _plane.Vault, """{"remove":["late"]}""", "w"), null, Stop);
-        await _plane.SendAsync(_plane.Queue("sealed"), new SegmentSealed(Guid.NewGuid(), _plane.Vault, """{"remove":["never asked"]}""", "w"), null, Stop);
-        // One queue, in order: when this is committed, the two above have been seen.
-        await desk.SettleAsync(["log/2"], Stop);
-        Assert.Equal(["log/1", "log/2"], _committed.SelectMany(content => content.Remove));
+        // The first job answers twice, the first answer is wrong: a worker of another version.
+        await Assert.ThrowsAsync<DifferenceException>(() => desk.SettleAsync(TestPlans.Plan(1), Stop));
+        for (var n = 2; n < 5; n++)
+            Assert.Equal([$"log/{n:00}"], (await desk.SettleAsync(TestPlans.Plan(n), Stop)).Remove);
     }
 
     [Fact]
@@ -69,20 +111,19 @@ public sealed class SettleDeskTests : IAsyncLifetime
     {
         var begun = new TaskCompletionSource();
         var desk = Desk(new JobOptions());
-        Work(async (_, stop) =>
+        Work(async (plan, _, _, stop) =>
         {
             begun.SetResult();
             await Task.Delay(Timeout.Infinite, stop);
-            return new CommitContent();
+            return TestPlans.Result(plan);
         });
         await _plane.StartAsync(Stop);
         using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Stop);
-        var settling = desk.SettleAsync(["log/1"], cancel.Token);
+        var settling = desk.SettleAsync(TestPlans.Plan(1), cancel.Token);
         await begun.Task.WaitAsync(Stop);
-        await _plane.StopAsync(Stop);
+        await _plane.StopAsync(Stop).WaitAsync(TimeSpan.FromSeconds(15), Stop);
         await cancel.CancelAsync();
-        await Assert.ThrowsAnyAsync<Exception>(() => settling);
-        Assert.Empty(_committed);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => settling);
     }
 
     [Fact]
@@ -100,14 +141,28 @@ public sealed class SettleDeskTests : IAsyncLifetime
         Assert.Equal(told, await seen.Task.WaitAsync(Stop));
     }
 
-    SettleDesk Desk(JobOptions options) => new(_plane, (content, _) =>
+    SettleDesk Desk(JobOptions options, Func<VaultState>? state = null, int epoch = 1) => new(
+        _plane, _folder.Medium, epoch, state ?? (() => TestPlans.State), options, TimeProvider.System, NullLogger<SettleDesk>.Instance);
+
+    void Work(SettleWork work, Func<CancellationToken, Task<VaultState>>? state = null) => _ = new SettleWorker(
+        _plane, state ?? (_ => Task.FromResult(TestPlans.State)), work, TimeProvider.System, NullLogger<SettleWorker>.Instance);
+
+    /// <summary>Five inserts in one log segment.</summary>
+    async Task<(BackupVault Vault, VaultWriter Writer)> VaultWithLogAsync()
     {
-        _committed.Enqueue(content);
-        return Task.CompletedTask;
-    }, options, TimeProvider.System, NullLogger<SettleDesk>.Instance);
-
-    void Work(Func<SettleRequested, CancellationToken, Task<CommitContent>> settle) =>
-        _ = new SettleWorker(_plane, settle, NullLogger<SettleWorker>.Instance);
-
-    static CommitContent SettledBy(SettleRequested job) => new() { Remove = job.LogSegments, SettledTo = new Lsn(0x20) };
+        var vault = await _folder.CreateAsync();
+        var writer = await _folder.WriterAsync(vault);
+        var log = new LogSegmentBuilder();
+        for (var n = 0; n < 5; n++)
+            log.Add(EventKind.Insert, 1, 1, 700, n, OldTupleKind.None, null, Given.Tuple($"{n}"));
+        log.CompleteTransaction(0, new Lsn(0x100), new SourceTime(1_795_000_000_000_000));
+        var path = VaultPath.Log(new DateOnly(2026, 11, 22), 1, 1, new Lsn(0x100));
+        var temporary = _folder.Medium.NewTemporaryPath("log");
+        SegmentEntry entry;
+        await using (var output = File.Create(temporary))
+            entry = await LogSegmentFile.WriteAsync(output, path, log, log.Rows, Given.Origin with { Timeline = 1 }, (_, _) => _shape, Stop);
+        await _folder.Medium.PublishAsync(temporary, path, Stop);
+        await writer.CommitAsync(new CommitContent { Add = [entry], Relations = [_shape] }, Stop);
+        return (vault, writer);
+    }
 }
