@@ -14,7 +14,7 @@ sealed class ServerProcess
         setsid "$@" </dev/null >>"$log" 2>&1 &
         echo $!
         cat >/dev/null
-        kill -QUIT $!; sleep 1; kill -KILL -- -$!; rm -rf "$home"
+        kill -QUIT $!; sleep 1; kill -s KILL -- -$!; rm -rf "$home"
         """;
     readonly Process _shell;
 
@@ -61,6 +61,9 @@ sealed class ServerProcess
             await Task.Delay(20);
         await KillAsync();
     }
+
+    /// <summary>As when this process, the tests', had ended.</summary>
+    public void Orphan() => _shell.StandardInput.Close();
 
     void Forget()
     {

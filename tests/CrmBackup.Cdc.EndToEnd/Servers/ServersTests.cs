@@ -37,6 +37,17 @@ public sealed class ServersTests
         await server.StopAsync();
     }
 
+    [Fact]
+    public async Task A_run_that_ends_leaves_no_server_behind_however_stubborn()
+    {
+        var home = Directory.CreateTempSubdirectory("crmbackup-orphan-").FullName;
+        var process = await ServerProcess.StartAsync(
+            home, Path.Combine(home, "log"), ["/bin/sh", "-c", "trap '' INT QUIT TERM; sleep 1000 & while :; do wait; done"]);
+        Assert.True(process.Runs);
+        process.Orphan();
+        await Eventually.TrueAsync(() => !process.Runs && !Directory.Exists(home), TimeSpan.FromSeconds(10), "the server to be gone");
+    }
+
     /// <summary>Where a PostgreSQL, an epmd or an Erlang node listens now.</summary>
     static async Task<HashSet<string>> ListenersAsync()
     {
