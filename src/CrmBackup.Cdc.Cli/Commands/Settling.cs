@@ -15,7 +15,8 @@ static class Settling
     public static SettleLoop Loop(
         Invocation invocation, BackupVault vault, ControlPlane plane, Func<CommitContent, CancellationToken, Task> commit)
     {
-        var desk = new SettleDesk(plane, commit, invocation.Settings.Jobs, invocation.Clock, invocation.Logging.CreateLogger<SettleDesk>());
+        var desk = new SettleDesk(
+            plane, vault.Medium, () => vault.State, invocation.Settings.Jobs, invocation.Clock, invocation.Logging.CreateLogger<SettleDesk>());
         return new SettleLoop(
             vault, desk, commit, invocation.Settings.Settle, invocation.Clock, invocation.Logging.CreateLogger<SettleLoop>());
     }
@@ -24,6 +25,8 @@ static class Settling
     public static SettleWorker Worker(Invocation invocation, BackupVault vault, ControlPlane plane, bool alone)
     {
         var log = invocation.Logging.CreateLogger<SettleWorker>();
-        return new SettleWorker(plane, SettleLoop.Worker(vault, refresh: alone, new SettleLimits(), log), log);
+        var job = new SettleJob(vault.Medium, vault.Identity, new SettleLimits(), log);
+        return new SettleWorker(
+            plane, stop => alone ? vault.RefreshAsync(stop) : Task.FromResult(vault.State), SettleWorker.By(job), invocation.Clock, log);
     }
 }

@@ -7,8 +7,8 @@ public sealed record JobOptions
     /// out at once; this is for those that hang, and for a broker that forgot. 64 MiB settle in seconds.</summary>
     public TimeSpan Patience { get; init; } = TimeSpan.FromMinutes(5);
 
-    /// <summary>After so many failures, not of one worker but of the job, the error is the archive's.</summary>
-    public int FailuresMax { get; init; } = 5;
+    /// <summary>After so many failed attempts the work is given up for now; a worker that is away or stopped is no failure.</summary>
+    public int AttemptsMax { get; init; } = 5;
 
     /// <summary>Pause after the first failure; doubled after each further one.</summary>
     public TimeSpan Retry { get; init; } = TimeSpan.FromSeconds(1);
@@ -17,8 +17,8 @@ public sealed record JobOptions
     {
         if (Patience <= TimeSpan.Zero)
             yield return "jobs:patience must be greater than zero";
-        if (FailuresMax < 1)
-            yield return "jobs:failuresMax must be at least 1";
+        if (AttemptsMax < 1)
+            yield return "jobs:attemptsMax must be at least 1";
         if (Retry < TimeSpan.Zero)
             yield return "jobs:retry must not be negative";
     }

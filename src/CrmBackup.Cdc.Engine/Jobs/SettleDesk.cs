@@ -12,24 +12,22 @@ public sealed class SettleDesk
 {
     readonly ControlPlane _plane;
     readonly IMedium _medium;
-    readonly int _epoch;
     readonly Func<VaultState> _state;
     readonly JobOptions _options;
     readonly TimeProvider _clock;
     readonly ILogger _log;
     readonly ConcurrentDictionary<Guid, Attempts> _open = new();
 
-    /// <param name="epoch">The archive's, as writer of the vault.</param>
     /// <param name="state">The archive's present view of the vault.</param>
     public SettleDesk(
-        ControlPlane plane, IMedium medium, int epoch, Func<VaultState> state, JobOptions options, TimeProvider clock, ILogger<SettleDesk> log)
+        ControlPlane plane, IMedium medium, Func<VaultState> state, JobOptions options, TimeProvider clock, ILogger<SettleDesk> log)
     {
-        (_plane, _medium, _epoch, _state, _options, _clock, _log) = (plane, medium, epoch, state, options, clock, log);
+        (_plane, _medium, _state, _options, _clock, _log) = (plane, medium, state, options, clock, log);
         plane.Take<SegmentSealed>(plane.Queue("sealed"), SealedAsync);
         plane.Take<JobFailed>(plane.Queue("failed"), FailedAsync);
     }
 
-    /// <summary>Has a worker carry the plan out: what <see cref="SettleLoop"/> is given to settle with. Waits for workers as long as it takes.</summary>
+    /// <summary>Has a worker carry the plan out; waits for one as long as it takes. The result is for the archive to commit.</summary>
     /// <exception cref="BackupException">The job itself failed, again and again.</exception>
     public async Task<CommitContent> SettleAsync(SettlePlan plan, CancellationToken stop)
     {
@@ -38,7 +36,7 @@ public sealed class SettleDesk
         var attempts = new Attempts();
         try
         {
-            for (var pause = _options.Retry; attempts.Failures < _options.FailuresMax; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, TimeSpan.TicksPerMinute)))
+            for (var pause = _options.Retry; attempts.Failures < _options.AttemptsMax; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, TimeSpan.TicksPerMinute)))
             {
                 if (await AttemptAsync(attempts, plan, stop) is { } content)
                     return Checked(content, plan);
@@ -62,8 +60,9 @@ public sealed class SettleDesk
         var job = Guid.NewGuid();
         var failed = attempts.Begin(job);
         _open[job] = attempts;
+        var state = _state();
         var request = new SettleRequested(
-            job, _plane.Vault, _epoch, _state().Head, plan.Timeline, [.. plan.Logs.Select(log => log.Path)], plan.To.ToString());
+            job, _plane.Vault, state.Epoch, state.Head, plan.Timeline, [.. plan.Logs.Select(log => log.Path)], plan.To.ToString());
         var reason = "no worker answered in time";
         try
         {

@@ -46,21 +46,7 @@ public sealed class SettleLoop(
     {
         if (SettlePlan.For(vault.State, options, SourceTime.From(clock.GetUtcNow()), atOnce) is not { } plan)
             return false;
-        if (plan.Logs.Count == 0)
-            await commit(new CommitContent { SettledTo = plan.To }, stop);
-        else
-            await desk.SettleAsync([.. plan.Logs.Select(segment => segment.Path)], stop);
+        await commit(await desk.SettleAsync(plan, stop), stop);
         return true;
     }
-
-    /// <summary>What a worker does with a job: in the archive's process, or in one of its own that only reads the vault and writes segments.</summary>
-    public static Func<SettleRequested, CancellationToken, Task<CommitContent>> Worker(
-        BackupVault vault, bool refresh, SettleLimits limits, ILogger log) => async (job, stop) =>
-    {
-        var state = refresh ? await vault.RefreshAsync(stop) : vault.State;
-        var logs = job.LogSegments.Select(path => state.Segments.GetValueOrDefault(path)
-            ?? throw new BackupException($"log segment {path} is settled already", "Nothing to do: another worker was faster.")).ToList();
-        var plan = new SettlePlan(logs[0].Timeline, logs, logs[^1].Last);
-        return await new SettleJob(vault.Medium, vault.Identity, limits, log).RunAsync(plan, state.Shape, $"{state.Epoch:D8}-{job.Job:N}", stop);
-    };
 }

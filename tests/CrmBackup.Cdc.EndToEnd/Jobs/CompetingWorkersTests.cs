@@ -117,7 +117,7 @@ public sealed class CompetingWorkersTests(RabbitFixture rabbit, ITestOutputHelpe
     }
 
     SettleDesk Desk(ControlPlane plane, JobOptions options) => new(
-        plane, new DirectoryMedium(Path.GetTempPath()), 1, () => TestPlans.State, options, TimeProvider.System, new Logger<SettleDesk>(new OneLog(_log)));
+        plane, new DirectoryMedium(Path.GetTempPath()), () => TestPlans.State, options, TimeProvider.System, new Logger<SettleDesk>(new OneLog(_log)));
 
     static void Work(ControlPlane plane, SettleWork work) => _ = new SettleWorker(
         plane, _ => Task.FromResult(TestPlans.State), work, TimeProvider.System, NullLogger<SettleWorker>.Instance);

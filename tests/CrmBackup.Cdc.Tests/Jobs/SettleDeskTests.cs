@@ -32,7 +32,7 @@ public sealed class SettleDeskTests : IAsyncLifetime
         using var owned = writer;
         var job = new SettleJob(_folder.Medium, TemporaryVault.Identity, new SettleLimits(), NullLogger.Instance);
         var elsewhere = await _folder.OpenAsync();
-        var desk = Desk(new JobOptions(), () => vault.State, writer.Epoch);
+        var desk = Desk(new JobOptions(), () => vault.State);
         Work(async (plan, state, stem, stop) => await SettleWorker.By(job)(plan, state, stem, stop), elsewhere.RefreshAsync);
         await _plane.StartAsync(Stop);
 
@@ -49,7 +49,7 @@ public sealed class SettleDeskTests : IAsyncLifetime
         var (vault, writer) = await VaultWithLogAsync();
         using var owned = writer;
         var job = new SettleJob(_folder.Medium, TemporaryVault.Identity, new SettleLimits(), NullLogger.Instance);
-        var desk = Desk(new JobOptions(), () => vault.State, writer.Epoch);
+        var desk = Desk(new JobOptions(), () => vault.State);
         Work(async (plan, state, stem, stop) =>
         {
             var content = await SettleWorker.By(job)(plan, state, stem, stop);
@@ -77,7 +77,7 @@ public sealed class SettleDeskTests : IAsyncLifetime
     public async Task A_failed_job_is_given_out_again_and_given_up_in_the_end()
     {
         var tries = 0;
-        var desk = Desk(new JobOptions { Retry = TimeSpan.Zero, FailuresMax = 3 });
+        var desk = Desk(new JobOptions { Retry = TimeSpan.Zero, AttemptsMax = 3 });
         Work((plan, _, _, _) => ++tries == 2 ? Task.FromResult(TestPlans.Result(plan)) : throw new IOException("the medium is full"));
         await _plane.StartAsync(Stop);
         await desk.SettleAsync(TestPlans.Plan(1), Stop);
@@ -141,8 +141,8 @@ public sealed class SettleDeskTests : IAsyncLifetime
         Assert.Equal(told, await seen.Task.WaitAsync(Stop));
     }
 
-    SettleDesk Desk(JobOptions options, Func<VaultState>? state = null, int epoch = 1) => new(
-        _plane, _folder.Medium, epoch, state ?? (() => TestPlans.State), options, TimeProvider.System, NullLogger<SettleDesk>.Instance);
+    SettleDesk Desk(JobOptions options, Func<VaultState>? state = null) => new(
+        _plane, _folder.Medium, state ?? (() => TestPlans.State), options, TimeProvider.System, NullLogger<SettleDesk>.Instance);
 
     void Work(SettleWork work, Func<CancellationToken, Task<VaultState>>? state = null) => _ = new SettleWorker(
         _plane, state ?? (_ => Task.FromResult(TestPlans.State)), work, TimeProvider.System, NullLogger<SettleWorker>.Instance);
