@@ -103,7 +103,8 @@ public static class SourceConnection
             $"{where} was refused: {failure.MessageText}", $"Check the user in {option} and the server's pg_hba.conf."),
         PostgresErrorCodes.InsufficientPrivilege => new UsageException(
             $"{where} was refused: {failure.MessageText}", "Grant CONNECT on the database to that role."),
-        PostgresErrorCodes.CannotConnectNow => new ServerUnreachableException(
+        // ALLOW_CONNECTIONS false: a restore in place is about to put another database in its place.
+        PostgresErrorCodes.CannotConnectNow or PostgresErrorCodes.ObjectNotInPrerequisiteState => new ServerUnreachableException(
             $"{where} does not take connections now: {failure.MessageText}", "Try again when the server is up.", failure),
         PostgresErrorCodes.TooManyConnections => new ServerUnreachableException(
             $"{where} has no connection left: {failure.MessageText}",

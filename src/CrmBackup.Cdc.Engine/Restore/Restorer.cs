@@ -12,7 +12,9 @@ public sealed class Restorer(BackupVault vault, TimeProvider clock, ILogger log)
     /// <returns>Also when the target did not take everything: the report says what, and its exit code is not 0.</returns>
     /// <exception cref="RefusedException">The target moment is not covered, or the target database must not be touched.</exception>
     /// <exception cref="DifferenceException">A file of the vault is damaged: nothing of the restore remains, unless it is kept.</exception>
-    public async Task<RestoreReport> RunAsync(RestoreOptions options, IProgress<RestoreProgress>? progress, CancellationToken stop)
+    /// <param name="locale">Of a database that is made; UTF8 and the server's own when null.</param>
+    public async Task<RestoreReport> RunAsync(
+        RestoreOptions options, IProgress<RestoreProgress>? progress, CancellationToken stop, DatabaseLocale? locale = null)
     {
         // Prune keeps away from here on; what it had removed before is not in the state that is read after.
         await using var lease = options.DryRun ? null
@@ -30,19 +32,19 @@ public sealed class Restorer(BackupVault vault, TimeProvider clock, ILogger log)
             return await new TableRestore(vault, clock, options, watch).RunAsync(planned, TargetDatabase.Existing(settings), report, stop);
         if (options.Replace)
             throw new UsageException("--replace needs chosen tables and an existing database", "Add --table schema.table, or leave --replace out.");
-        return await IntoNewAsync(options, planned, settings, report, watch, stop);
+        return await IntoNewAsync(options, planned, settings, report, watch, locale ?? new DatabaseLocale("UTF8", null, null), stop);
     }
 
     /// <summary>The whole way into a database that holds nothing yet.</summary>
-    internal async Task<RestoreReport> IntoNewAsync(
+    async Task<RestoreReport> IntoNewAsync(
         RestoreOptions options, PlannedRestore planned, NpgsqlConnectionStringBuilder settings, RestoreReport report, PhaseWatch watch,
-        CancellationToken stop, DatabaseLocale? locale = null)
+        DatabaseLocale locale, CancellationToken stop)
     {
         watch.Begin(RestorePhase.Prepare);
         var source = vault.State.Settings.GetValueOrDefault("database", vault.Identity.Database);
         var schema = await TargetSchema.ReadAsync(vault, planned.Plan, options.Tables.Count > 0, watch.Progress, stop);
         var target = await TargetDatabase.PrepareAsync(
-            settings, locale ?? new DatabaseLocale("UTF8", null, null), (vault.Identity.SystemIdentifier, source), stop);
+            settings, locale, (vault.Identity.SystemIdentifier, source), stop);
         try
         {
             watch.Begin(RestorePhase.Schema);
