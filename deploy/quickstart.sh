@@ -184,7 +184,7 @@ fi
 people_work 8
 
 step "Everything committed so far is on disk"
-crmbackup wait --source "$source" --vault "$vault" --timeout 90s
+crmbackup wait --source "$source" --vault "$vault" --protected --timeout 120s
 crmbackup status --vault "$vault" --source "$source"
 truth crm >"$work/truth.before"
 schema_of crm >"$work/schema.before"

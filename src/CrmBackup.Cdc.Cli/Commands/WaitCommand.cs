@@ -9,12 +9,15 @@ sealed class WaitCommand : Verb
     internal static readonly Option<TimeSpan?> Timeout = DurationOption.New("--timeout", "How long to wait", "60s");
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
+    readonly Option<bool> _protected = new("--protected") { Description = "Also wait until every table can be restored to that moment" };
+
     public WaitCommand()
         : base("wait", "Returns when everything committed on the source before this call is durable in the vault")
     {
         Options.Add(SharedOptions.Source);
         Options.Add(SharedOptions.Vault);
         Options.Add(Timeout);
+        Options.Add(_protected);
     }
 
     public override IReadOnlyList<string> Examples =>
@@ -26,7 +29,11 @@ sealed class WaitCommand : Verb
         var vault = await invocation.OpenVaultAsync(stop);
         await using var source = await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop);
         var lsn = await SourceMessage.BarrierAsync(source, $"wait {Environment.ProcessId}", stop);
-        var durable = await new DurabilityWait(vault, invocation.Clock).UntilAsync(lsn, invocation.Get(Timeout) ?? Patience, stop);
+        var wait = new DurabilityWait(vault, invocation.Clock);
+        var patience = invocation.Get(Timeout) ?? Patience;
+        var durable = await wait.UntilAsync(lsn, patience, stop);
+        if (invocation.Get(_protected))
+            durable = await wait.ProtectedAsync(durable, patience, stop);
         invocation.Answer(durable, output => output.WriteLine($"{durable.Lsn} is durable: the vault covers up to {durable.DurableLsn}"));
         return (int)ExitCode.Done;
     }

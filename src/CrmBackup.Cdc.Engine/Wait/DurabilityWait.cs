@@ -15,24 +15,45 @@ public sealed class DurabilityWait(BackupVault vault, TimeProvider clock)
     /// <summary>One look costs one failed open of a file.</summary>
     static readonly TimeSpan LookEvery = TimeSpan.FromMilliseconds(50);
 
-    /// <exception cref="BackupException">Not within the time given.</exception>
+    readonly long _began = clock.GetTimestamp();
+
+    /// <exception cref="BackupException">Not within the time given, counted from when this object was made.</exception>
     public async Task<Durable> UntilAsync(Lsn position, TimeSpan timeout, CancellationToken stop)
     {
-        var started = clock.GetTimestamp();
-        while (true)
+        while (await RefreshAsync(stop) < position)
         {
-            var state = await vault.RefreshAsync(stop);
-            var covered = state.CoveredTo?.Position.Lsn ?? Lsn.None;
-            if (covered >= position)
-                return new Durable(position, covered);
-            if (clock.GetElapsedTime(started) >= timeout)
-                throw new BackupException(
-                    string.Create(CultureInfo.InvariantCulture,
-                        $"{position} is not durable after {timeout.TotalSeconds:0.###} s: the vault covers {(covered.IsNone ? "nothing yet" : $"up to {covered}")}{LastWriter()}"),
-                    "Is 'crmbackup run' (or capture and archive) at work on this vault? 'crmbackup status' tells what it lacks.");
+            if (clock.GetElapsedTime(_began) >= timeout)
+                throw NotYet($"{position} is not durable", timeout);
             await Task.Delay(LookEvery, clock, stop);
         }
+        return new Durable(position, Covered);
     }
+
+    /// <summary>Until every table, and the schema, can be restored to the newest position.</summary>
+    public async Task<Durable> ProtectedAsync(Durable durable, TimeSpan timeout, CancellationToken stop)
+    {
+        while (StatusReport.Of(vault, null, clock).Problems is [var problem, ..])
+        {
+            if (clock.GetElapsedTime(_began) >= timeout)
+                throw NotYet(problem, timeout);
+            await Task.Delay(LookEvery, clock, stop);
+            await RefreshAsync(stop);
+        }
+        return durable with { DurableLsn = Covered };
+    }
+
+    Lsn Covered => vault.State.CoveredTo?.Position.Lsn ?? Lsn.None;
+
+    async Task<Lsn> RefreshAsync(CancellationToken stop)
+    {
+        await vault.RefreshAsync(stop);
+        return Covered;
+    }
+
+    BackupException NotYet(string what, TimeSpan timeout) => new(
+        string.Create(CultureInfo.InvariantCulture,
+            $"{what} after {timeout.TotalSeconds:0.###} s: the vault covers {(Covered.IsNone ? "nothing yet" : $"up to {Covered}")}{LastWriter()}"),
+        "Is 'crmbackup run' (or capture and archive) at work on this vault? 'crmbackup status' tells what it lacks.");
 
     string LastWriter() => vault.Newest is { Head: var head }
         ? string.Create(CultureInfo.InvariantCulture,
