@@ -141,8 +141,11 @@ people_work() { pgbench -n -c 4 -j 1 -T "$1" --max-tries=10 "${pgbench_args[@]}"
 
 # Told by PostgreSQL itself, not by us: rows and a hash of every row's text, table by table.
 truth() {
-    psql -XAtq -d "$1" -c "SET timezone = 'UTC'" -c "SELECT format('SELECT %L, count(*), coalesce(sum((''x'' || left(md5(t::text), 16))::bit(64)::bigint::numeric), 0) FROM %I.%I t', relname, nspname, relname)
-        FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname = 'public' ORDER BY relname \\gexec"
+    psql -XAtq -v ON_ERROR_STOP=1 -d "$1" <<'END'
+SET timezone = 'UTC';
+SELECT format('SELECT %L, count(*), coalesce(sum((''x'' || left(md5(t::text), 16))::bit(64)::bigint::numeric), 0) FROM %I.%I t', relname, nspname, relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname = 'public' ORDER BY relname \gexec
+END
 }
 
 # Tables, types, indexes, constraints, triggers, views, functions, comments, as pg_dump sees them; crmbackup's own objects left out.
@@ -159,7 +162,7 @@ dotnet publish "$root/src/CrmBackup.Cdc.Cli" -c Release -o "$work/bin" --nologo 
 step "A private PostgreSQL with a CRM in it"
 start_postgres
 createdb -T template0 crm
-psql -Xq -v ON_ERROR_STOP=1 -f "$root/deploy/sample/schema.sql" -f "$root/deploy/sample/data.sql"
+psql -Xq -v ON_ERROR_STOP=1 -c "SET sample.scale = '${SAMPLE_SCALE:-1}'" -f "$root/deploy/sample/schema.sql" -f "$root/deploy/sample/data.sql"
 psql -Xq -c 'VACUUM ANALYZE' -c "SELECT relname AS table, n_live_tup AS rows FROM pg_stat_user_tables ORDER BY n_live_tup DESC"
 
 if [ -n "$broker" ]; then
@@ -223,14 +226,9 @@ echo "schema: $(wc -l <"$work/schema.before") lines of pg_dump, equal"
 
 step "What lies in the vault"
 crmbackup settle --vault "$vault" --now
-(cd "$vault" && find . -type f -printf '%10s  %P\n' | sort -k2 | awk '{ d = $2; sub("/[^/]*$", "", d); n[d]++; b[d] += $1; e[d] = $2 }
-    END { for (d in n) printf "%10d bytes in %3d files  %s\n", b[d], n[d], n[d] > 1 ? d "/" : e[d] }' | sort -k6)
+(cd "$vault" && find . -type f -printf '%s %P\n' | awk '{ d = $2; if (!sub("/[^/]*$", "/", d)) d = "vault.json"; n[d]++; b[d] += $1 }
+    END { for (d in n) printf "%9.1f KiB in %3d files  %s\n", b[d] / 1024, n[d], d }' | sort -k6)
 crmbackup verify --vault "$vault"
-
-step "For analysts: nothing of ours is needed to read it"
-"$work/bin/crmbackup" sql --vault "$vault" >"$work/crm.sql"
-echo "crmbackup sql --vault $vault > crm.sql      # $(grep -c 'CREATE' "$work/crm.sql") views"
-echo "duckdb -init crm.sql -c \"SELECT stage, count(*), sum(amount) FROM opportunities GROUP BY stage\""
 
 step "Done"
 if [ -n "$keep" ]; then
