@@ -27,6 +27,13 @@ sealed class RestoreCommand : Verb
     readonly Option<bool> _verify = new("--verify") { Description = "Read everything back and compare it with the backup" };
     readonly Option<bool> _dryRun = new("--dry-run") { Description = "Say what would be done, how much and how long; touch nothing" };
     readonly Option<bool> _keepPartial = new("--keep-partial") { Description = "A restore that fails leaves its database, and says its name" };
+    readonly Option<bool> _inPlace = new("--in-place")
+    {
+        Description = "Restore beside --source, prove it, then let the two databases change names; the old one is kept. Needs --yes",
+    };
+    readonly Option<bool> _stopFirst = new("--stop-first") { Description = "With --in-place: shut the CRM out before the restore, not only for the swap" };
+    readonly Option<bool> _undo = new("--undo") { Description = "Put the database from before the newest restore in place back. Needs --yes" };
+    readonly Option<bool> _dropOld = new("--drop-old") { Description = "Drop the databases that restores in place have kept. Needs --yes" };
     readonly Option<int> _jobs = new("--jobs")
     {
         HelpName = "n", Description = "Tables at a time", DefaultValueFactory = _ => Math.Clamp(Environment.ProcessorCount, 1, 4),
@@ -36,7 +43,10 @@ sealed class RestoreCommand : Verb
         : base("restore", "Brings a moment back: the whole database, or chosen tables")
     {
         foreach (var option in new Option[]
-            { SharedOptions.Vault, _to, _before, _target, _tables, _where, _replace, _verify, _dryRun, _keepPartial, _jobs })
+        {
+            SharedOptions.Vault, SharedOptions.Source, SharedOptions.Yes, _to, _before, _target, _tables, _where, _replace, _verify, _dryRun,
+            _keepPartial, _jobs, _inPlace, _stopFirst, _undo, _dropOld,
+        })
             Options.Add(option);
     }
 
@@ -45,11 +55,14 @@ sealed class RestoreCommand : Verb
         "crmbackup restore --vault /backup/crm --to latest --target \"Host=db;Database=crm_restored;Username=postgres\" --verify",
         "crmbackup restore --vault /backup/crm --to lsn:0/1A2B3C4 --before --target …        # just before that transaction",
         "crmbackup restore --vault /backup/crm --to \"2026-11-22 10:00:00+00\" --table public.contacts --where account_id=4711 --target …",
+        "crmbackup restore --vault /backup/crm --source … --to mark:before_import --in-place --yes",
     ];
 
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
-        var options = Asked(invocation);
+        if (invocation.Get(_inPlace) || invocation.Get(_undo) || invocation.Get(_dropOld))
+            return await InPlaceAsync(invocation, stop);
+        var options = Asked(invocation, target: null);
         var restorer = new Restorer(
             await invocation.OpenVaultAsync(stop), invocation.Clock, invocation.Logging.CreateLogger<Restorer>());
         var report = await WorkDisplay.ShowAsync(invocation, report => restorer.RunAsync(
@@ -58,7 +71,31 @@ sealed class RestoreCommand : Verb
         return (int)report.ExitCode;
     }
 
-    RestoreOptions Asked(Invocation invocation)
+    async Task<int> InPlaceAsync(Invocation invocation, CancellationToken stop)
+    {
+        if (invocation.Has(_target))
+            throw new UsageException("--in-place restores into the source: --target is not for it", "Give --source, without --target.");
+        var source = invocation.Settings.SourceConnection;
+        var restore = new InPlaceRestore(
+            await invocation.OpenVaultAsync(stop), invocation.Clock, invocation.Logging.CreateLogger<InPlaceRestore>());
+        var place = new InPlaceOptions { Confirmed = invocation.Get(SharedOptions.Yes), StopFirst = invocation.Get(_stopFirst) };
+        if (invocation.Get(_dropOld))
+        {
+            var dropped = await restore.DropOldAsync(source, place.Confirmed, stop);
+            invocation.Answer(new { dropped }, output => output.WriteLine(dropped.Count == 0 ? "Nothing is kept." : $"Dropped: {string.Join(", ", dropped)}"));
+            return (int)ExitCode.Done;
+        }
+        var report = invocation.Get(_undo)
+            ? await restore.UndoAsync(source, place, stop)
+            : await WorkDisplay.ShowAsync(invocation, report => restore.RunAsync(
+                Asked(invocation, source), place,
+                new Reporting<RestoreProgress>(step => report(new WorkStep(PhaseName(step.Phase), step.Table, step.Done, step.Total))), stop));
+        invocation.Answer(report, output => RestoreText.Write(report, output));
+        return (int)report.ExitCode;
+    }
+
+    /// <param name="target">The source, for a restore in place; null: --target says it.</param>
+    RestoreOptions Asked(Invocation invocation, string? target)
     {
         const string toExample = "Say for example --to latest, --to \"2026-11-22 10:00:00+00\", or --to lsn:0/1A2B3C4 --before; 'crmbackup points' lists what can be had.";
         var to = RestoreTarget.Parse(
@@ -66,7 +103,7 @@ sealed class RestoreCommand : Verb
         if (invocation.Get(_jobs) is < 1 or > 64)
             throw new UsageException("--jobs is between 1 and 64", "Leave it out for one per processor, up to four.");
         invocation.WarnOfPassword(_target);
-        var target = invocation.Get(_target) ?? throw new UsageException(
+        target ??= invocation.Get(_target) ?? throw new UsageException(
             "into which database? --target is missing", "For example --target \"Host=db;Database=crm_restored;Username=postgres\": it will be created.");
         _ = ConnectionText.Parse(target, "--target");
         return new RestoreOptions
@@ -93,6 +130,7 @@ sealed class RestoreCommand : Verb
         RestorePhase.Indexes => "indexes and constraints",
         RestorePhase.Finish => "sequences, views, statistics",
         RestorePhase.Verify => "comparing",
+        RestorePhase.Swap => "swapping the databases",
         _ => phase.ToString().ToLowerInvariant(),
     };
 }
