@@ -7,8 +7,9 @@ public sealed record CaptureOptions
 {
     public required NpgsqlConnectionStringBuilder Source { get; init; }
 
-    /// <summary>1 MiB: within every broker's message limit, and large enough that its costs do not show.</summary>
-    public int BlockBytes { get; init; } = 1 << 20;
+    /// <summary>Just under 1 MiB, so that a block with its last entry fits the buffers of that size that the pool keeps: within every
+    /// broker's message limit, and large enough that its costs do not show.</summary>
+    public int BlockBytes { get; init; } = 960 << 10;
 
     /// <summary>Longest wait of a change in an open block: a twentieth of the archive's flush.</summary>
     public TimeSpan BlockAge { get; init; } = TimeSpan.FromMilliseconds(50);

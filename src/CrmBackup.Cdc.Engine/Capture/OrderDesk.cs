@@ -15,9 +15,8 @@ sealed class OrderDesk(
 {
     /// <summary>256 KiB: a part never makes a block much larger than it is to be.</summary>
     const int FilePartBytes = 256 << 10;
-    /// <summary>The archive asks again for what was pushed out.</summary>
-    readonly Channel<ArchiveRequest> _orders = Channel.CreateBounded<ArchiveRequest>(
-        new BoundedChannelOptions(256) { FullMode = BoundedChannelFullMode.DropOldest });
+    /// <summary>Far more than an archive has open; it asks again for what found no room.</summary>
+    readonly Channel<ArchiveRequest> _orders = Channel.CreateBounded<ArchiveRequest>(256);
     readonly LockYield _yield = new(options.Source, clock);
     readonly Lock _lock = new();
     readonly HashSet<ulong> _taken = [];
@@ -25,9 +24,8 @@ sealed class OrderDesk(
     public void Carry(ArchiveRequest order)
     {
         lock (_lock)
-            if (!_taken.Add(NumberOf(order)))
-                return;
-        _orders.Writer.TryWrite(order);
+            if (!_taken.Contains(NumberOf(order)) && _orders.Writer.TryWrite(order))
+                _taken.Add(NumberOf(order));
     }
 
     static ulong NumberOf(ArchiveRequest order) => order switch
@@ -81,7 +79,9 @@ sealed class OrderDesk(
                 _ => throw new InvalidOperationException($"{order.GetType().Name} is not an order"),
             };
         }
-        catch (Exception failure) when ((failure is PostgresException or SchemaDumpException or RefusedException || Transience.IsTransient(failure)) && !stop.IsCancellationRequested)
+        catch (Exception failure) when (
+            (failure is PostgresException or SchemaDumpException or RefusedException || Transience.IsTransient(failure))
+            && !stop.IsCancellationRequested)
         {
             // The stream must go on, whatever one table is like; the archive says which table is not covered, and asks again.
             return new OrderFailed(failure.Message, Gone: false);

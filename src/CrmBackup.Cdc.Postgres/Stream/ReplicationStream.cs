@@ -113,9 +113,11 @@ public sealed class ReplicationStream : IAsyncDisposable
         var canonical = SourceConnection.Canonical(settings);
         canonical.Options += DecodingOptions;
         canonical.ReadBufferSize = 256 << 10;
-        // A certificate is checked against the name we connect to, which the relay hides; several hosts are Npgsql's to choose from.
-        if (settings.SslMode != SslMode.VerifyFull && !settings.Host!.Contains(',', StringComparison.Ordinal)
-            && await ConnectThroughRelayAsync(canonical, logger, stop) is { } relayed)
+        if (settings.SslMode == SslMode.VerifyFull)
+            logger.RelayRefused("the server's certificate is checked against its name");
+        else if (settings.Host!.Contains(',', StringComparison.Ordinal))
+            logger.RelayRefused("several hosts are given");
+        else if (await ConnectThroughRelayAsync(canonical, logger, stop) is { } relayed)
             return relayed;
         return (await ConnectAsync(canonical, settings, stop), null);
     }
@@ -140,7 +142,9 @@ public sealed class ReplicationStream : IAsyncDisposable
             relayed.Remove("Tcp Keepalive Interval");
             if (PasswordFile.Find(canonical) is { } password)
                 relayed.Password = password;
-            return (await ConnectAsync(relayed, canonical, stop), relay);
+            var connection = await ConnectAsync(relayed, canonical, stop);
+            relay.CloseDoor();
+            return (connection, relay);
         }
         catch (Exception failure) when (failure is BackupException or NpgsqlException)
         {

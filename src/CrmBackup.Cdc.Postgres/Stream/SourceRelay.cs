@@ -22,6 +22,7 @@ public sealed class SourceRelay : IDisposable
     readonly Lock _lock = new();
     readonly List<Socket> _sockets = [];
     Socket? _first;
+    bool _closed;
     bool _disposed;
 
     SourceRelay(string host, int port, Socket first)
@@ -81,7 +82,21 @@ public sealed class SourceRelay : IDisposable
 
     static bool IsFolder(string host) => Path.IsPathRooted(host);
 
-    /// <summary>Npgsql opens a second connection to cancel, and a further one when the server refuses TLS.</summary>
+    /// <summary>Nobody else may come in, and a killed process leaves no folder behind. Npgsql is connected; to cancel it would connect
+    /// once more, and where it cannot, it breaks the connection, which ends the stream sooner.</summary>
+    public void CloseDoor()
+    {
+        lock (_lock)
+        {
+            if (_closed)
+                return;
+            _closed = true;
+            _listener.Dispose();
+            Directory.Delete(Folder, recursive: true);
+        }
+    }
+
+    /// <summary>Npgsql comes a second time when the server refuses TLS.</summary>
     void Accept()
     {
         while (true)
@@ -171,12 +186,11 @@ public sealed class SourceRelay : IDisposable
                 return;
             _disposed = true;
             _stopped.Set();
-            _listener.Dispose();
             Interlocked.Exchange(ref _first, null)?.Dispose();
             foreach (var socket in _sockets)
                 socket.Dispose();
             _sockets.Clear();
+            CloseDoor();
         }
-        Directory.Delete(Folder, recursive: true);
     }
 }

@@ -19,7 +19,7 @@ public sealed record StreamFacts(
         var settings = await SettingsAsync(connection, stop);
         string Setting(string name) => settings.GetValueOrDefault(name)
             ?? throw new RefusedException($"crmbackup.settings in {connection.Database} has no '{name}'", HowToPrepare);
-        var publications = Setting("publication").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        string[] publications = [Setting("publication")];
         var (allTables, fidelity) = await FidelityAsync(connection, publications, stop);
         const string sql = """
             SELECT current_setting('server_version_num')::int, current_database()::text,

@@ -10,6 +10,8 @@ public static class Transience
     public static bool IsTransient(Exception failure) => failure switch
     {
         ServerUnreachableException => true,
+        // The slot was taken between our looking and our asking: looking again says by whom.
+        PostgresException { SqlState: PostgresErrorCodes.ObjectInUse } => true,
         PostgresException spoken => spoken.SqlState
             is PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow
             or PostgresErrorCodes.TooManyConnections || spoken.SqlState.StartsWith("08", StringComparison.Ordinal),

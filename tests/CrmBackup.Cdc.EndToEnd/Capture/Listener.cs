@@ -2,6 +2,7 @@ using System.Threading.Channels;
 using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace CrmBackup.Cdc.EndToEnd;
@@ -26,10 +27,10 @@ public sealed class Listener : IAsyncDisposable
     readonly Task[] _tasks;
     ulong _order;
 
-    public Listener(CaptureOptions options, int capacity = 16)
+    public Listener(CaptureOptions options, int capacity = 16, ILogger? logger = null)
     {
         _log = new InProcessChangeLog(capacity);
-        var capture = new CaptureLoop(options, _log, TimeProvider.System, NullLogger.Instance);
+        var capture = new CaptureLoop(options, _log, TimeProvider.System, logger ?? NullLogger.Instance);
         Capture = capture.RunAsync(_ending.Token);
         _tasks = [Capture, ReadStreamAsync(), ReadAnswersAsync()];
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Postgres;
 using Xunit;
@@ -123,7 +124,9 @@ public sealed class StreamTests(PostgresFixture postgres)
                 await source.CrmAsync($"INSERT INTO t VALUES ({i})");
             await listener.CaughtUpAsync(source);
             first = [.. listener.Transactions];
-            Assert.Equal(started, await source.ConfirmedAsync());
+            // Longer than status replies are apart.
+            for (var looked = Stopwatch.StartNew(); looked.Elapsed < TimeSpan.FromSeconds(2.5); await Task.Delay(100))
+                Assert.Equal(started, await source.ConfirmedAsync());
             durable = new Position(1, first[10].End);
             await listener.DurableAsync(durable);
             await Eventually.TrueAsync(async () => await source.ConfirmedAsync() == durable.Lsn, TimeSpan.FromSeconds(10), "the slot to advance");
