@@ -8,15 +8,20 @@ public static partial class FactsReader
     static async Task<SetupFacts> ReadSetupAsync(
         NpgsqlConnection connection, ServerFacts server, string? slot, string? publication, string? role, CancellationToken stop)
     {
-        bool schema = false, settingsExist = false, secret = false;
+        bool schema = false, accessible = true, settingsExist = false, secret = false;
+        // By oid: a look-up by name fails without USAGE on the schema.
         const string existsSql = """
-            SELECT to_regnamespace('crmbackup') IS NOT NULL, to_regclass('crmbackup.settings') IS NOT NULL,
-                   to_regclass('crmbackup.secret') IS NOT NULL
+            SELECT n.oid IS NOT NULL, n.oid IS NULL OR (has_schema_privilege(n.oid, 'USAGE')
+                    AND coalesce(has_table_privilege(settings.oid, 'SELECT'), true) AND coalesce(has_table_privilege(secret.oid, 'SELECT'), true)),
+                settings.oid IS NOT NULL, secret.oid IS NOT NULL
+            FROM (VALUES (1)) one LEFT JOIN pg_namespace n ON n.nspname = 'crmbackup'
+            LEFT JOIN pg_class settings ON settings.relnamespace = n.oid AND settings.relname = 'settings'
+            LEFT JOIN pg_class secret ON secret.relnamespace = n.oid AND secret.relname = 'secret'
             """;
         await foreach (var row in RowsAsync(connection, existsSql, stop))
-            (schema, settingsExist, secret) = (row.GetBoolean(0), row.GetBoolean(1), row.GetBoolean(2));
+            (schema, accessible, settingsExist, secret) = (row.GetBoolean(0), row.GetBoolean(1), row.GetBoolean(2), row.GetBoolean(3));
         Dictionary<string, string>? settings = null;
-        if (settingsExist)
+        if (settingsExist && accessible)
         {
             settings = [];
             await foreach (var row in RowsAsync(connection, "SELECT key, value FROM crmbackup.settings", stop))
@@ -27,11 +32,11 @@ public static partial class FactsReader
         role ??= settings?.GetValueOrDefault("role");
         var functions = await ReadFunctionsAsync(connection, stop);
         string? state = null;
-        if (settingsExist && functions.ContainsKey("publication_state"))
+        if (settings is not null && functions.ContainsKey("publication_state"))
             await foreach (var row in RowsAsync(connection, "SELECT crmbackup.publication_state()", stop))
                 state = Text(row, 0);
         return new SetupFacts(
-            schema, settings, secret, functions,
+            schema, accessible, settings, secret, functions,
             await ReadEventTriggersAsync(connection, stop),
             await ReadPublicationAsync(connection, publication, server.Major, stop), state,
             await ReadSlotAsync(connection, slot, server, stop),

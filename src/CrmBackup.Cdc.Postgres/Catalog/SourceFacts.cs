@@ -35,8 +35,9 @@ public sealed record PreparedTransaction(string Gid, string Owner, TimeSpan Age)
 /// <summary>What of ours stands in the source.</summary>
 /// <param name="Settings"><c>crmbackup.settings</c>; null when it is not there.</param>
 /// <param name="PublicationState"><c>crmbackup.publication_state()</c>; null when there is no such function.</param>
+/// <param name="Accessible">False when our schema is there and the connected role may not read it.</param>
 public sealed record SetupFacts(
-    bool SchemaExists, IReadOnlyDictionary<string, string>? Settings, bool SecretExists,
+    bool SchemaExists, bool Accessible, IReadOnlyDictionary<string, string>? Settings, bool SecretExists,
     IReadOnlyDictionary<string, FunctionFacts> Functions,
     IReadOnlyDictionary<string, EventTriggerFacts> EventTriggers,
     PublicationFacts? Publication, string? PublicationState, SlotFacts? Slot, RoleFacts? Role)

@@ -21,15 +21,11 @@ static class IdentityPlan
                 continue;
             if (Refusal(table, facts.Server.Major, options.Identity, filtered) is { } refusal)
                 refused.Add(refusal);
-            else if (table.CandidateIndex is { } index && !filtered)
-                steps.Add(Step(table, $"USING INDEX {SqlText.Identifier(index)}",
-                    $"{table.FullName} has no primary key; its unique index {index} over NOT NULL columns names a row."));
             else
             {
-                notes.Add(Cost(table));
-                steps.Add(Step(table, "FULL", filtered
-                    ? $"The row filter of {table.FullName} reads columns outside its key."
-                    : $"{table.FullName} has no key: its updates and deletes name the whole row."));
+                if (table.CandidateIndex is null || filtered)
+                    notes.Add(Cost(table));
+                steps.Add(filtered ? Full(table, $"The row filter of {table.FullName} reads columns outside its key.") : Step(table));
             }
         }
         if (refused.Count > 0)
@@ -53,6 +49,15 @@ static class IdentityPlan
             ? $"{table.FullName} has no key and {Bytes(table.ToastBytes)} out of line ({Cost(table)})" : null;
     }
 
+    /// <summary>By the unique index that there is, else FULL.</summary>
+    public static SetupStep Step(TableFacts table) =>
+        table.CandidateIndex is { } index
+            ? Step(table, $"USING INDEX {SqlText.Identifier(index)}",
+                $"{table.FullName} has no primary key; its unique index {index} over NOT NULL columns names a row.")
+            : Full(table, $"{table.FullName} has no key: its updates and deletes name the whole row.");
+
+    static SetupStep Full(TableFacts table, string why) => Step(table, "FULL", why);
+
     static SetupStep Step(TableFacts table, string identity, string why) =>
         SetupStep.Transaction(SetupPhase.Identity, why,
         [
@@ -62,7 +67,7 @@ static class IdentityPlan
                 + " ON CONFLICT (key) DO NOTHING",
         ], locks: true);
 
-    static string Cost(TableFacts table) => string.Create(CultureInfo.InvariantCulture,
+    public static string Cost(TableFacts table) => string.Create(CultureInfo.InvariantCulture,
         $"{table.FullName}: {Bytes(table.Bytes)} in rows of about {table.RowBytes} bytes, {Bytes(table.ToastBytes)} out of line, {table.ChangesPerHour:0} updates and deletes an hour; with FULL each writes the whole old row to the WAL, and a row over 1 GB can no longer be updated or deleted");
 
     static string Bytes(long bytes) => bytes switch

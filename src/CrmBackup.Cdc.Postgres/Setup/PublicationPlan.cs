@@ -1,3 +1,5 @@
+using CrmBackup.Cdc.Core;
+
 namespace CrmBackup.Cdc.Postgres;
 
 /// <summary>The publication: all tables, or the chosen ones with their row filters.</summary>
@@ -9,11 +11,19 @@ static class PublicationPlan
     {
         var name = SqlText.Identifier(SetupPlanner.PublicationName(facts, options));
         var there = facts.Setup.Publication;
-        if (there is null)
-            return Create(facts, name, scope);
-        if (there.AllTables != scope.AllTables)
-            return [Replace(facts, name, scope)];
         var steps = new List<SetupStep>();
+        if (Changed(facts.Setup) is { } changed && facts.Setup.Slot is { } slot)
+        {
+            if (slot.Active)
+                throw new RefusedException($"{changed}, and replication slot {slot.Name} is in use", "Stop the running capture first.");
+            // What was written meanwhile may be missing from the stream, and decoding it fails where there was no publication.
+            steps.Add(new SetupStep(SetupPhase.Publication, $"{Capitalised(changed)}: the slot's WAL is of no use any more. A new one is made: a gap, then new bases.",
+                [SlotPlan.DropStatement(slot.Name)]));
+        }
+        if (there is null)
+            return [.. steps, .. Create(facts, name, scope)];
+        if (there.AllTables != scope.AllTables)
+            return [.. steps, Replace(facts, name, scope)];
         if (!there.Insert || !there.Update || !there.Delete || !there.Truncate || there.ViaRoot || there.GeneratedColumns)
             steps.Add(Simple("The publication leaves something out, or says it under another table's name.",
                 $"ALTER PUBLICATION {name} SET ({Publishes}{(facts.Server.Major >= 18 ? ", publish_generated_columns = none" : "")})"));
@@ -22,8 +32,18 @@ static class PublicationPlan
                 $"ALTER PUBLICATION {name} DROP TABLES IN SCHEMA {SqlText.Identifier(schema)}"));
         if (!scope.AllTables)
             steps.AddRange(Differences(facts, name, there, scope));
+        if (steps.All(step => step.Statements.Count == 1) && facts.Setup.PublicationState is { } now && facts.Setup.Setting("publicationState") != now)
+            steps.Add(Simple("What the publication is now, so that 'check' sees when somebody changes it."));
         return steps;
     }
+
+    /// <summary>In words, how the publication differs from what init left; null when it does not.</summary>
+    public static string? Changed(SetupFacts setup) =>
+        setup.Setting("publicationState") is not { } left ? null
+        : setup.Publication is null ? "the publication was dropped"
+        : setup.PublicationState is { } now && now != left ? "the publication was changed by somebody else" : null;
+
+    static string Capitalised(string text) => $"{char.ToUpperInvariant(text[0])}{text[1..]}";
 
     /// <summary>The tables to be listed, with their filters: a partitioned table when it is chosen with all its partitions, else the partitions.</summary>
     public static IReadOnlyList<(TableFacts Table, string? Predicate)> Wanted(SourceFacts facts, ProtectedScope scope)
@@ -64,6 +84,7 @@ static class PublicationPlan
         statements.Add(scope.AllTables ? $"CREATE PUBLICATION {name} FOR ALL TABLES WITH ({Publishes})"
             : wanted.Count == 0 ? $"CREATE PUBLICATION {name} WITH ({Publishes})"
             : $"CREATE PUBLICATION {name} FOR TABLE {list} WITH ({Publishes})");
+        statements.Add(Record);
         return SetupStep.Transaction(SetupPhase.Publication,
             scope.AllTables ? "From chosen tables to all." : "From all tables to the chosen ones.", statements, locks: true);
     }
@@ -97,7 +118,12 @@ static class PublicationPlan
 
     static string Where(string? predicate) => predicate is null ? "" : $" WHERE ({predicate})";
 
-    static SetupStep Simple(string why, string statement) => new(SetupPhase.Publication, why, [statement]);
+    /// <summary>In the same transaction as the change: what differs from it is not ours.</summary>
+    const string Record = "INSERT INTO crmbackup.settings (key, value) VALUES ('publicationState', crmbackup.publication_state())"
+        + " ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value";
+
+    static SetupStep Simple(string why, params string[] statements) =>
+        SetupStep.Transaction(SetupPhase.Publication, why, [.. statements, Record]);
 
     /// <summary>With a slot, writers are held off for that moment: servers before the fixes of 2025 could lose what was in flight.</summary>
     static SetupStep Locked(SourceFacts facts, TableFacts table, string why, params string[] statements) =>
@@ -105,5 +131,6 @@ static class PublicationPlan
         [
             $"LOCK TABLE ONLY {table.Sql} IN {(facts.Setup.Slot is null ? "SHARE UPDATE EXCLUSIVE" : "SHARE ROW EXCLUSIVE")} MODE NOWAIT",
             .. statements,
+            Record,
         ], locks: true);
 }

@@ -22,15 +22,19 @@ static class RolePlan
                 [$"ALTER ROLE {name} LOGIN REPLICATION BYPASSRLS"]);
         if (role is not { ReadsAllData: true, Monitors: true, UsesOurSchema: true })
             yield return SetupStep.Transaction(SetupPhase.Role, "Every table, also later ones; the state of slot and walsender; our own schema.",
-            [
-                $"GRANT CONNECT ON DATABASE {SqlText.Identifier(facts.Server.Database)} TO {name}",
-                $"GRANT pg_read_all_data, pg_monitor TO {name}",
-                $"GRANT USAGE ON SCHEMA crmbackup TO {name}",
-                $"GRANT SELECT ON ALL TABLES IN SCHEMA crmbackup TO {name}",
-                $"GRANT INSERT, UPDATE, DELETE ON crmbackup.settings TO {name}",
-                .. Functions.Select(function => $"GRANT EXECUTE ON FUNCTION {function} TO {name}"),
-            ]);
+                Grants(facts.Server.Database, name));
     }
+
+    /// <param name="role">Quoted.</param>
+    public static IEnumerable<string> Grants(string database, string role) =>
+    [
+        $"GRANT CONNECT ON DATABASE {SqlText.Identifier(database)} TO {role}",
+        $"GRANT pg_read_all_data, pg_monitor TO {role}",
+        $"GRANT USAGE ON SCHEMA crmbackup TO {role}",
+        $"GRANT SELECT ON ALL TABLES IN SCHEMA crmbackup TO {role}",
+        $"GRANT INSERT, UPDATE, DELETE ON crmbackup.settings TO {role}",
+        .. Functions.Select(function => $"GRANT EXECUTE ON FUNCTION {function} TO {role}"),
+    ];
 
     /// <summary>What capture and <c>check</c> call.</summary>
     static IEnumerable<string> Functions =>

@@ -46,7 +46,7 @@ static class RowFilters
                         AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident)),
                         unnest(i.indkey::int2[]) AS k (attnum) WHERE c.oid = $1)
                 """;
-            await using var columns = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = table.Oid } } };
+            await using var columns = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = table.Oid, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Oid } } };
             return (bool)(await columns.ExecuteScalarAsync(stop))!;
         }
         catch (PostgresException failure)

@@ -19,7 +19,6 @@ static class SetupPlanner
         steps.AddRange(PublicationPlan.Steps(facts, options, scope));
         steps.AddRange(SlotPlan.Steps(facts, SlotName(facts, options)));
         steps.AddRange(RolePlan.Steps(facts, notes));
-        steps.AddRange(Record(facts.Setup, publicationChanges: steps.Any(step => step.Phase == SetupPhase.Publication)));
         return new SetupPlan(steps, notes);
     }
 
@@ -108,33 +107,22 @@ static class SetupPlanner
         """,
     ];
 
-    static IEnumerable<SetupStep> Triggers(SetupFacts setup)
-    {
-        foreach (var (name, eventName, function) in SetupSql.EventTriggers)
-        {
-            if (setup.EventTriggers.TryGetValue(name, out var there))
-            {
-                if (there.Event == eventName && there.Function == $"crmbackup.{function}" && there.Enabled == 'A')
-                    continue;
-            }
-            var statements = new List<string>();
-            if (there is not null)
-                statements.Add($"DROP EVENT TRIGGER {name}");
-            statements.Add($"CREATE EVENT TRIGGER {name} ON {eventName} EXECUTE FUNCTION crmbackup.{function}()");
-            statements.Add($"ALTER EVENT TRIGGER {name} ENABLE ALWAYS");
-            yield return SetupStep.Transaction(SetupPhase.Triggers,
-                $"{eventName}: schema changes travel in the WAL with the rows, also under session_replication_role = replica.", statements);
-        }
-    }
+    static IEnumerable<SetupStep> Triggers(SetupFacts setup) =>
+        SetupSql.EventTriggers.Select(wanted => TriggerStep(setup, wanted.Name, wanted.Event, wanted.Function)).OfType<SetupStep>();
 
-    static IEnumerable<SetupStep> Record(SetupFacts setup, bool publicationChanges)
+    /// <summary>Null when the trigger is as it should be.</summary>
+    public static SetupStep? TriggerStep(SetupFacts setup, string name, string eventName, string function)
     {
-        if (!publicationChanges && setup.PublicationState is not null && setup.Setting("publicationState") == setup.PublicationState)
-            yield break;
-        yield return new SetupStep(SetupPhase.Record, "What the publication is now, so that 'check' sees when somebody changes it.",
-        [
-            "INSERT INTO crmbackup.settings (key, value) VALUES ('publicationState', crmbackup.publication_state())"
-                + " ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value",
-        ]);
+        var there = setup.EventTriggers.GetValueOrDefault(name);
+        if (there is not null && there.Event == eventName && there.Function == $"crmbackup.{function}" && there.Enabled == 'A')
+            return null;
+        List<string> statements = there is null ? [] : [$"DROP EVENT TRIGGER {name}"];
+        return SetupStep.Transaction(SetupPhase.Triggers,
+            $"{eventName}: schema changes travel in the WAL with the rows, also under session_replication_role = replica.",
+            [
+                .. statements,
+                $"CREATE EVENT TRIGGER {name} ON {eventName} EXECUTE FUNCTION crmbackup.{function}()",
+                $"ALTER EVENT TRIGGER {name} ENABLE ALWAYS",
+            ]);
     }
 }

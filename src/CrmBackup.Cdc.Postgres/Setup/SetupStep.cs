@@ -9,7 +9,6 @@ public enum SetupPhase
     Publication,
     Slot,
     Role,
-    Record,
     Removal,
 }
 

@@ -1,3 +1,4 @@
+using System.Text;
 using DotNet.Testcontainers.Containers;
 using Testcontainers.PostgreSql;
 
@@ -15,7 +16,10 @@ sealed class ContainerPostgres : PostgresServer
             .WithEnvironment("POSTGRES_INITDB_ARGS", "--encoding=UTF8 --locale=C.UTF-8")
             .WithPortBinding(Port, 5432)
             .WithCreateParameterModifier(Containers.OnLoopback)
-            .WithCommand([.. settings.SelectMany(setting => new[] { "-c", $"{setting.Key}={setting.Value}" })])
+            // Not on the command line: there they would win over what a test sets by ALTER SYSTEM.
+            .WithResourceMapping(
+                Encoding.UTF8.GetBytes(string.Concat(settings.Select(setting => $"ALTER SYSTEM SET {setting.Key} = '{setting.Value.Replace("'", "''")}';\n"))),
+                "/docker-entrypoint-initdb.d/settings.sql")
             .Build();
     }
 

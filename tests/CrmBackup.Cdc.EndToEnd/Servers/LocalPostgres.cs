@@ -39,8 +39,7 @@ sealed class LocalPostgres : PostgresServer
             await CreateAsync();
         _process = await ServerProcess.StartAsync(_home, Log, [
             .. _asPostgres, Path.Combine(BinDirectory, "postgres"), "-D", Data,
-            "-c", "listen_addresses=127.0.0.1", "-p", $"{Port}", "-c", $"unix_socket_directories={_home}",
-            .. _settings.SelectMany(setting => new[] { "-c", $"{setting.Key}={setting.Value}" })]);
+            "-c", "listen_addresses=127.0.0.1", "-p", $"{Port}", "-c", $"unix_socket_directories={_home}"]);
         await AnswersAsync(() => _process.Runs);
     }
 
@@ -51,6 +50,9 @@ sealed class LocalPostgres : PostgresServer
         await Command.RunAsync([
             .. _asPostgres, Path.Combine(BinDirectory, "initdb"), "-D", Data, "--username=postgres", "--auth=trust",
             "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+        // Not on the command line: there they would win over what a test sets by ALTER SYSTEM.
+        await File.AppendAllLinesAsync(Path.Combine(Data, "postgresql.conf"),
+            _settings.Select(setting => $"{setting.Key} = '{setting.Value.Replace("'", "''")}'"));
     }
 
     public override async Task KillAsync()
