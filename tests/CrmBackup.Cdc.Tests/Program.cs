@@ -1,4 +1,5 @@
 using CrmBackup.Cdc.Tests;
 
-// Second processes that tests start: dotnet exec CrmBackup.Cdc.Tests.dll race-create|race-rename …
-return args is [CommitRacer.Create or CommitRacer.Rename, ..] ? await CommitRacer.RunAsync(args) : 2;
+// Second processes that tests start: dotnet exec CrmBackup.Cdc.Tests.dll race-… …
+return args is [CommitRacer.Create or CommitRacer.CreateInPlace or CommitRacer.Rename, ..]
+    ? await CommitRacer.RunAsync(args) : 2;

@@ -8,7 +8,8 @@ namespace CrmBackup.Cdc.Engine;
 /// <param name="Holder">Who and what for, for people.</param>
 public sealed record LeaseDocument(string Holder, DateTimeOffset Expires);
 
-/// <summary>Keeps prune away while a restore reads. Take it before the vault is opened. Renewed until it is disposed; if the process
+/// <summary>Keeps prune away while a restore reads. Take it before the vault is opened. Renewed until it is disposed;
+/// if the process
 /// dies it expires within the hour.</summary>
 public sealed class RestoreLease : IAsyncDisposable
 {
@@ -29,9 +30,11 @@ public sealed class RestoreLease : IAsyncDisposable
         _renewing = RenewAsync(_end.Token);
     }
 
-    /// <returns>Null where nothing can be written, because the vault is mounted read-only or the disk is full: a restore must go on even so,
+    /// <returns>Null where nothing can be written, because the vault is mounted read-only or the disk is full: a
+    /// restore must go on even so,
     /// and notices every file that is not there.</returns>
-    public static async Task<RestoreLease?> TryTakeAsync(IMedium medium, string holder, TimeProvider clock, CancellationToken stop)
+    public static async Task<RestoreLease?> TryTakeAsync(
+        IMedium medium, string holder, TimeProvider clock, CancellationToken stop)
     {
         try
         {
@@ -44,7 +47,8 @@ public sealed class RestoreLease : IAsyncDisposable
     }
 
     /// <summary>The leases that stand; one that cannot be read stands until it is older than a lease can be.</summary>
-    public static async Task<IReadOnlyList<LeaseDocument>> StandingAsync(IMedium medium, TimeProvider clock, CancellationToken stop)
+    public static async Task<IReadOnlyList<LeaseDocument>> StandingAsync(
+        IMedium medium, TimeProvider clock, CancellationToken stop)
     {
         var standing = new List<LeaseDocument>();
         await foreach (var file in medium.ListAsync("tmp/", null, stop))
@@ -90,7 +94,8 @@ public sealed class RestoreLease : IAsyncDisposable
     {
         var path = $"{Prefix}{Guid.NewGuid():N}.json";
         var lease = new LeaseDocument(holder, clock.GetUtcNow() + Length);
-        await medium.TryCreateAsync(path, JsonSerializer.SerializeToUtf8Bytes(lease, LeaseJson.Default.LeaseDocument), stop);
+        var json = JsonSerializer.SerializeToUtf8Bytes(lease, LeaseJson.Default.LeaseDocument);
+        await medium.TryCreateAsync(path, json, stop);
         return path;
     }
 
@@ -108,6 +113,8 @@ public sealed class RestoreLease : IAsyncDisposable
 }
 
 [JsonSourceGenerationOptions(
-    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
+    RespectNullableAnnotations = true,
+    RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(LeaseDocument))]
 sealed partial class LeaseJson : JsonSerializerContext;

@@ -5,7 +5,8 @@ namespace CrmBackup.Cdc.Engine;
 
 public sealed record PruneOptions
 {
-    /// <summary>A day: a restore that was planned, a copy that is under way, an operator who wants a file back.</summary>
+    /// <summary>A day: a restore that was planned, a copy that is under way, an operator who wants a file
+    /// back.</summary>
     public TimeSpan Grace { get; init; } = TimeSpan.FromHours(24);
 
     /// <summary>Only say what would go.</summary>
@@ -25,14 +26,17 @@ public sealed record PruneReport(IReadOnlyList<MediumFile> Removed, IReadOnlyLis
     public long BytesRemoved => Removed.Sum(file => file.Bytes);
 }
 
-/// <summary>Removes what is not part of the backup any more: segments that left the live set, orphans, superseded views, what crashes left
-/// (expired leases too) under <c>tmp/</c>; all only after the grace. Nothing that the newest commit needs is ever touched. Commits, checkpoints and schemas stay.</summary>
+/// <summary>Removes what is not part of the backup any more: segments that left the live set, orphans, superseded
+/// views, what crashes left
+/// (expired leases too) under <c>tmp/</c>; all only after the grace. Nothing that the newest commit needs is ever
+/// touched. Commits, checkpoints and schemas stay.</summary>
 public static class VaultPrune
 {
     static readonly string[] Folders = ["log/", "tables/", "sql/", "tmp/"];
 
     /// <exception cref="RefusedException">A restore is reading.</exception>
-    public static async Task<PruneReport> RunAsync(IMedium medium, PruneOptions options, TimeProvider clock, CancellationToken stop)
+    public static async Task<PruneReport> RunAsync(
+        IMedium medium, PruneOptions options, TimeProvider clock, CancellationToken stop)
     {
         if (options.Problems().FirstOrDefault() is { } problem)
             throw new UsageException(problem, "Give a longer grace.");
@@ -48,7 +52,9 @@ public static class VaultPrune
         var kept = new List<MediumFile>();
         foreach (var file in files)
         {
-            if (vault.State.Segments.ContainsKey(file.Path) || !IsOurs(file.Path) || views is not null && ViewsNumber(file.Path) == views)
+            if (vault.State.Segments.ContainsKey(file.Path) || !IsOurs(file.Path))
+                continue;
+            if (views is not null && ViewsNumber(file.Path) == views)
                 continue;
             (file.Modified < bound && !recent.Contains(file.Path) ? removed : kept).Add(file);
         }
@@ -78,13 +84,15 @@ public static class VaultPrune
     }
 
     /// <summary>What commits younger than the bound took out of the live set, read backwards from the newest.</summary>
-    static async Task<HashSet<string>> RecentlyRemovedAsync(BackupVault vault, DateTimeOffset bound, CancellationToken stop)
+    static async Task<HashSet<string>> RecentlyRemovedAsync(
+        BackupVault vault, DateTimeOffset bound, CancellationToken stop)
     {
         var recent = new HashSet<string>();
         for (var number = vault.State.Head; number > 0; number--)
         {
             var path = VaultPath.Commit(number);
-            var file = await vault.Medium.ReadAsync(path, stop) ?? throw new FormatViolationException($"{path} is missing");
+            var file = await vault.Medium.ReadAsync(path, stop)
+                ?? throw new FormatViolationException($"{path} is missing");
             // Torn ones, set aside, removed nothing.
             if (CommitCodec.IsTorn(file))
                 continue;
@@ -105,13 +113,15 @@ public static class VaultPrune
 
     static long? ViewsNumber(string path) =>
         path.StartsWith(ViewsFile.Folder, StringComparison.Ordinal)
-        && long.TryParse(Path.GetFileNameWithoutExtension(path), out var number) && VaultPath.Views(number) == path ? number : null;
+        && long.TryParse(Path.GetFileNameWithoutExtension(path), out var number)
+        && VaultPath.Views(number) == path ? number : null;
 
     static async Task RefuseBesideRestoreAsync(IMedium medium, TimeProvider clock, CancellationToken stop)
     {
         if (await RestoreLease.StandingAsync(medium, clock, stop) is [var lease, ..])
             throw new RefusedException(
-                $"a restore is reading the vault: {lease.Holder}, until {lease.Expires:yyyy-MM-dd HH:mm:ss}+00 unless it goes on",
+                $"a restore is reading the vault: {lease.Holder}, "
+                    + $"until {lease.Expires:yyyy-MM-dd HH:mm:ss}+00 unless it goes on",
                 "Prune again when it is done.");
     }
 }

@@ -3,7 +3,8 @@ using CrmBackup.Cdc.Vault;
 
 namespace CrmBackup.Cdc.Engine;
 
-/// <summary>Walks all commits from the first to the last, and goes on behind a damaged one: what can still be known is to be known.
+/// <summary>Walks all commits from the first to the last, and goes on behind a damaged one: what can still be known is
+/// to be known.
 /// Holds the live set and what lies on the medium, never the history.</summary>
 sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, MediumFile> files)
 {
@@ -57,17 +58,20 @@ sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, 
                 Broken(path, "is missing, and later commits exist", null);
         }
         foreach (var torn in _torn)
-            Broken(VaultPath.Commit(torn.Number), "is torn: it was cut off while it was written, and is set aside when the next writer starts", torn.Hash);
+            Broken(VaultPath.Commit(torn.Number), "is torn; the next writer that starts sets it aside", torn.Hash);
     }
 
     long LastListed()
     {
         var last = 0L;
-        foreach (var path in files.Keys.Where(path => path.StartsWith("commits/", StringComparison.Ordinal)))
-            if (long.TryParse(Path.GetFileNameWithoutExtension(path), out var number) && VaultPath.Commit(number) == path)
+        foreach (var path in files.Keys)
+            if (IsCommit(path, out var number))
                 last = Math.Max(last, number);
         return last;
     }
+
+    public static bool IsCommit(string path, out long number) =>
+        long.TryParse(Path.GetFileNameWithoutExtension(path), out number) && VaultPath.Commit(number) == path;
 
     void Take(long number, string path, byte[] file)
     {
@@ -100,7 +104,8 @@ sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, 
         var number = commit.Number;
         if (_torn.Count > 0 && _torn.SequenceEqual(commit.Head.SetAside ?? []))
         {
-            Notes.Add($"commits {string.Join(", ", _torn.Select(torn => torn.Number))} are torn, and set aside by commit {number}");
+            var numbers = string.Join(", ", _torn.Select(torn => torn.Number));
+            Notes.Add($"commits {numbers} are torn, and set aside by commit {number}");
             (_expected, _before) = (_torn[^1].Hash, VaultPath.Commit(_torn[^1].Number));
         }
         else if (_torn.Count > 0)
@@ -118,7 +123,10 @@ sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, 
         else if (_expected != commit.Prev)
             Add(new VaultDamage(_before, $"is not the file that commit {number} follows", commit.Prev, _expected, []));
         if (commit.Head.Writer.Epoch < _epoch)
-            Add(new VaultDamage(path, $"is of epoch {commit.Head.Writer.Epoch}, after one of epoch {_epoch}", null, commit.Hash, []));
+        {
+            var what = $"is of epoch {commit.Head.Writer.Epoch}, after one of epoch {_epoch}";
+            Add(new VaultDamage(path, what, null, commit.Hash, []));
+        }
         if (commit.Head.Writer.Epoch > _epoch)
             Writers++;
         _epoch = Math.Max(_epoch, commit.Head.Writer.Epoch);

@@ -5,15 +5,20 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>What can still be restored exactly when some segments cannot be read. Pure.</summary>
 public static class VaultVerificationEffect
 {
-    /// <summary>The state as if the segments' events had never been captured, and the bases that need them never finished.</summary>
+    /// <summary>The state as if the segments' events had never been captured, and the bases that need them never
+    /// finished.</summary>
     public static VaultState Without(this VaultState state, IEnumerable<SegmentEntry> lost)
     {
         foreach (var segment in lost)
-            state = segment.Kind == SegmentKind.Base
-                ? state with { Bases = state.Bases.RemoveAll(complete => complete.Relation == segment.Relation && complete.BaseId == segment.BaseId) }
-                : WithoutEvents(state, segment);
+            state = segment.Kind == SegmentKind.Base ? WithoutBase(state, segment) : WithoutEvents(state, segment);
         return state;
     }
+
+    static VaultState WithoutBase(VaultState state, SegmentEntry segment) => state with
+    {
+        Bases = state.Bases.RemoveAll(
+            complete => complete.Relation == segment.Relation && complete.BaseId == segment.BaseId),
+    };
 
     static VaultState WithoutEvents(VaultState state, SegmentEntry segment)
     {
@@ -28,7 +33,8 @@ public static class VaultVerificationEffect
             Gaps = state.Gaps.Add(gap),
             Bases = state.Bases.RemoveAll(complete =>
                 (scope == GapScope.Database || complete.Relation == segment.Relation)
-                && complete.From.Timeline == timeline && complete.From.Lsn >= segment.First && Needs(state, complete, segment)),
+                && complete.From.Timeline == timeline && complete.From.Lsn >= segment.First
+                && Needs(state, complete, segment)),
         };
     }
 

@@ -6,19 +6,25 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Something in the vault that is not as the commits say.</summary>
 /// <param name="Expected">Null where no hash says how the file should be, or it is not known.</param>
 /// <param name="Actual">Null when the file is missing or cannot be read.</param>
-/// <param name="Relations">Tables whose rows it holds, by name; empty when none in particular (a commit) or all (a log segment: see <paramref name="What"/>).</param>
-public sealed record VaultDamage(string Path, string What, Sha256? Expected, Sha256? Actual, IReadOnlyList<string> Relations);
+/// <param name="Relations">Tables whose rows it holds, by name; empty when none in particular (a commit) or all (a log
+/// segment: see <paramref name="What"/>).</param>
+public sealed record VaultDamage(
+    string Path, string What, Sha256? Expected, Sha256? Actual, IReadOnlyList<string> Relations);
 
-/// <summary>What a verification of a vault found. <see cref="Damage"/> empty: every byte that the commits name is as it was written.</summary>
+/// <summary>What a verification of a vault found. <see cref="Damage"/> empty: every byte that the commits name is as it
+/// was written.</summary>
 /// <param name="Head">The newest commit read.</param>
 /// <param name="Writers">How many writers the vault has had.</param>
 /// <param name="SegmentsVerified">Segments whose bytes were hashed now.</param>
-/// <param name="Orphans">Files that no commit names and that never counted: what a crash leaves, and what others put there. Harmless.</param>
+/// <param name="Orphans">Files that no commit names and that never counted: what a crash leaves, and what others put
+/// there. Harmless.</param>
 /// <param name="Retired">Segments that left the live set and wait for prune.</param>
 /// <param name="Notes">What is worth knowing and no damage.</param>
-/// <param name="Remaining">With damage: where exact restores are still possible. Null when nothing can be restored before a commit is put right.</param>
+/// <param name="Remaining">With damage: where exact restores are still possible. Null when nothing can be restored
+/// before a commit is put right.</param>
 public sealed record VaultVerificationReport(
-    Guid? Vault, long Head, int Writers, int SegmentsLive, int SegmentsVerified, long BytesVerified, int Schemas, int Checkpoints,
+    Guid? Vault, long Head, int Writers, int SegmentsLive, int SegmentsVerified, long BytesVerified,
+    int Schemas, int Checkpoints,
     IReadOnlyList<VaultDamage> Damage, IReadOnlyList<MediumFile> Orphans, IReadOnlyList<MediumFile> Retired,
     IReadOnlyList<string> Notes, Coverage? Remaining)
 {

@@ -3,7 +3,8 @@ using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary>The read side of a vault: its identity and what its commits say together. Not thread-safe; states are immutable.</summary>
+/// <summary>The read side of a vault: its identity and what its commits say together. Not thread-safe; states are
+/// immutable.</summary>
 public sealed class BackupVault
 {
     BackupVault(IMedium medium, VaultIdentity identity, Sha256 identityHash)
@@ -26,7 +27,8 @@ public sealed class BackupVault
     /// <summary>The newest commit read; null when there is none yet.</summary>
     public Commit? Newest { get; private set; }
 
-    /// <summary>Torn files behind the newest commit: a create was cut off there. The next writer sets them aside.</summary>
+    /// <summary>Torn files behind the newest commit: a create was cut off there. The next writer sets them
+    /// aside.</summary>
     public IReadOnlyList<FileReference> Torn { get; private set; } = [];
 
     /// <summary>The checkpoint that reading began at, or the newest written since.</summary>
@@ -39,16 +41,20 @@ public sealed class BackupVault
     /// <exception cref="RefusedException">There is one already, or something else.</exception>
     public static async Task<BackupVault> CreateAsync(IMedium medium, VaultIdentity identity, CancellationToken stop)
     {
+        if (await medium.ReadAsync(VaultPath.Identity, stop) is not null)
+            throw new RefusedException(
+                $"there is a vault at {medium.Location} already",
+                "Choose an empty folder, or go on with that vault.");
         await foreach (var file in medium.ListAsync("", null, stop))
             if (!file.Path.StartsWith("tmp/", StringComparison.Ordinal))
-                throw file.Path == VaultPath.Identity || await medium.ReadAsync(VaultPath.Identity, stop) is not null
-                    ? new RefusedException(
-                        $"there is a vault at {medium.Location} already", "Choose an empty folder, or go on with that vault.")
-                    : new RefusedException($"{medium.Location} is not empty: it holds {file.Path}", "Choose an empty folder for a new vault.");
+                throw new RefusedException(
+                    $"{medium.Location} is not empty: it holds {file.Path}",
+                    "Choose an empty folder for a new vault.");
         var bytes = JsonSerializer.SerializeToUtf8Bytes(identity, CommitJson.Default.VaultIdentity);
         if (!await medium.TryCreateAsync(VaultPath.Identity, bytes, stop))
             throw new RefusedException(
-                $"another process has just made a vault at {medium.Location}", "Only one vault can live there: use that one.");
+                $"another process has just made a vault at {medium.Location}",
+                "Only one vault can live there: use that one.");
         return new BackupVault(medium, identity, Sha256.Of(bytes));
     }
 
@@ -105,12 +111,10 @@ public sealed class BackupVault
         }
         catch (JsonException failure)
         {
-            throw new FormatViolationException($"{medium.Location}/{VaultPath.Identity} cannot be read: {failure.Message}", failure);
+            throw new FormatViolationException(
+                $"{medium.Location}/{VaultPath.Identity} cannot be read: {failure.Message}", failure);
         }
-        if (identity.Format.Major > VaultFormat.Current.Major)
-            throw new RefusedException(
-                $"the vault at {medium.Location} has format {identity.Format.Major}.{identity.Format.Minor}; this program reads up to {VaultFormat.Current.Major}",
-                "Use the newer crmbackup that wrote this vault.");
+        VaultFold.RefuseNewer(identity.Format, $"the vault at {medium.Location}");
         return identity;
     }
 

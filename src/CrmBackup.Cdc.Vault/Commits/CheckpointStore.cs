@@ -15,7 +15,8 @@ public sealed record Checkpoint(VaultFormat Format, Sha256 Identity, VaultState 
 /// <param name="Bytes">Length of the file.</param>
 public sealed record TrustedCheckpoint(VaultState State, FileReference Reference, int Bytes);
 
-/// <summary>Folded live sets, written now and then so that opening a vault need not read every commit. Only a short cut: the commits
+/// <summary>Folded live sets, written now and then so that opening a vault need not read every commit. Only a short
+/// cut: the commits
 /// alone say the same, and a checkpoint is believed only when the commit behind it names its hash.</summary>
 public static class CheckpointStore
 {
@@ -23,7 +24,8 @@ public static class CheckpointStore
     const string Extension = ".json.zst";
 
     /// <returns>What the next commit must name; null when a file stands there already that is not ours.</returns>
-    public static async Task<TrustedCheckpoint?> WriteAsync(IMedium medium, VaultState state, Sha256 identity, CancellationToken stop)
+    public static async Task<TrustedCheckpoint?> WriteAsync(
+        IMedium medium, VaultState state, Sha256 identity, CancellationToken stop)
     {
         var json = JsonSerializer.SerializeToUtf8Bytes(
             new Checkpoint(VaultFormat.Current, identity, state), CheckpointJson.Default.Checkpoint);
@@ -36,7 +38,8 @@ public static class CheckpointStore
     }
 
     /// <summary>The newest checkpoint that the commit behind it names; null when there is none to trust.</summary>
-    public static async Task<TrustedCheckpoint?> NewestTrustedAsync(IMedium medium, Sha256 identity, CancellationToken stop)
+    public static async Task<TrustedCheckpoint?> NewestTrustedAsync(
+        IMedium medium, Sha256 identity, CancellationToken stop)
     {
         foreach (var number in (await NumbersAsync(medium, stop)).OrderDescending())
             if (await TryTrustAsync(medium, number, identity, stop) is { } trusted)
@@ -68,16 +71,18 @@ public static class CheckpointStore
         {
             var name = file.Path.AsSpan(Folder.Length);
             if (name.EndsWith(Extension, StringComparison.Ordinal)
-                && long.TryParse(name[..^Extension.Length], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+                && long.TryParse(name[..^Extension.Length], CultureInfo.InvariantCulture, out var number)
                 && file.Path == VaultPath.Checkpoint(number))
                 numbers.Add(number);
         }
         return numbers;
     }
 
-    static async Task<TrustedCheckpoint?> TryTrustAsync(IMedium medium, long number, Sha256 identity, CancellationToken stop)
+    static async Task<TrustedCheckpoint?> TryTrustAsync(
+        IMedium medium, long number, Sha256 identity, CancellationToken stop)
     {
-        // A checkpoint whose commit is missing, damaged or silent is passed over, not complained of: reading from an older
+        // A checkpoint whose commit is missing, damaged or silent is passed over, not complained of: reading from an
+        // older
         // one comes past the same commits and complains then; 'verify' looks at every checkpoint.
         if (await medium.ReadAsync(VaultPath.Commit(number + 1), stop) is not { } next
             || !CommitCodec.TryParse(number + 1, next, out var commit)

@@ -10,7 +10,8 @@ public sealed record Commit(long Number, Sha256 Hash, Sha256 Prev, int Bytes, Co
 
 /// <summary>What a commit says beside its content.</summary>
 /// <param name="Time">The writer's clock.</param>
-/// <param name="Checkpoint">A checkpoint written before this commit: with the hash standing here it can be trusted.</param>
+/// <param name="Checkpoint">A checkpoint written before this commit: with the hash standing here it can be
+/// trusted.</param>
 /// <param name="SetAside">Torn files with the numbers just before this one: they count as empty commits.</param>
 public sealed record CommitHead(
     VaultFormat Format, long Number, Sha256 Prev, DateTimeOffset Time, WriterIdentity Writer,

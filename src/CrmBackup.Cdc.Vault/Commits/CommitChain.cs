@@ -5,7 +5,8 @@ namespace CrmBackup.Cdc.Vault;
 /// <summary>One link of the chain: a commit, with the torn files before it that it sets aside.</summary>
 public sealed record CommitLink(IReadOnlyList<FileReference> SetAside, Commit Commit);
 
-/// <summary>Reads commits one after the other and proves that each names the one before. Holds one commit at a time.</summary>
+/// <summary>Reads commits one after the other and proves that each names the one before. Holds one commit at a
+/// time.</summary>
 public sealed class CommitChain(IMedium medium, long head, Sha256 headHash)
 {
     /// <summary>The newest number read, and the hash that the next commit must name.</summary>
@@ -37,7 +38,8 @@ public sealed class CommitChain(IMedium medium, long head, Sha256 headHash)
         var before = torn.Count > 0 ? torn[^1].Hash : HeadHash;
         if (commit.Prev != before)
             throw new FormatViolationException(
-                $"the chain is broken: commit {number} follows a file with the hash {commit.Prev}, the file before it has {before}");
+                $"the chain is broken: commit {number} follows a file with the hash {commit.Prev}, "
+                + $"the file before it has {before}");
         Head = number;
         HeadHash = commit.Hash;
         Torn = [];
@@ -57,7 +59,8 @@ public sealed class CommitChain(IMedium medium, long head, Sha256 headHash)
         }
     }
 
-    /// <summary>Commits without holes: nothing may lie behind the end, else the newest state is not what we read.</summary>
+    /// <summary>Commits without holes: nothing may lie behind the end, else the newest state is not what we
+    /// read.</summary>
     public async Task ProveEndAsync(CancellationToken stop)
     {
         var end = Head + Torn.Count;

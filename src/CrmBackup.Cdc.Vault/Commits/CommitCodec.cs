@@ -3,13 +3,15 @@ using System.Diagnostics.CodeAnalysis;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
 using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
 
 /// <summary>The bytes of a commit file:
 /// <code>
-///  {"format":…,"number":N,"prev":…,"time":…,"writer":…, …content…, "check":"SHA-256 of every byte before ',"check"'"}\n
+///  {"format":…,"number":N,"prev":…,"time":…,"writer":…, …content…, "check":"SHA-256 of every byte before
+/// ',"check"'"}\n
 ///  optional second line: a signature over the first; not read yet
 /// </code>
 /// <c>check</c> lets the newest commit, which no later one vouches for, be told from a damaged or torn one.</summary>
@@ -41,7 +43,8 @@ public static class CommitCodec
     /// <summary>True when the file ends before its first line does: a create that was cut off.</summary>
     public static bool IsTorn(ReadOnlySpan<byte> file) => !file.Contains((byte)'\n');
 
-    /// <exception cref="FormatViolationException">These bytes are not the commit with this number, or a newer program's.</exception>
+    /// <exception cref="FormatViolationException">These bytes are not the commit with this number, or a newer
+    /// program's.</exception>
     public static Commit Parse(long number, byte[] file)
     {
         var end = file.AsSpan().IndexOf((byte)'\n');
@@ -55,10 +58,7 @@ public static class CommitCodec
             || !line.Span.Slice(body + CheckField.Length, CheckLength).SequenceEqual(HexOf(line.Span[..body])))
             throw new FormatViolationException($"commit {number} is damaged: its bytes do not match their own check");
         var head = Read(number, line, CommitJson.Default.CommitHead);
-        if (head.Format.Major > VaultFormat.Current.Major)
-            throw new RefusedException(
-                $"commit {number} has format {head.Format.Major}.{head.Format.Minor}; this program reads up to {VaultFormat.Current.Major}",
-                "Use the newer crmbackup that wrote this vault.");
+        VaultFold.RefuseNewer(head.Format, $"commit {number}");
         if (head.Number != number)
             throw new FormatViolationException($"the file of commit {number} holds commit {head.Number}");
         var content = Read(number, line, CoreJson.Default.CommitContent);
@@ -82,7 +82,7 @@ public static class CommitCodec
         }
     }
 
-    static T Read<T>(long number, ReadOnlyMemory<byte> line, System.Text.Json.Serialization.Metadata.JsonTypeInfo<T> type)
+    static T Read<T>(long number, ReadOnlyMemory<byte> line, JsonTypeInfo<T> type)
         where T : class
     {
         try

@@ -11,13 +11,22 @@ public static class VaultFold
     public static VaultState Apply(this VaultState state, CommitLink link)
     {
         foreach (var torn in link.SetAside)
-            state = state.Apply(torn.Number, torn.Hash, state.Epoch, state.HeadTime ?? link.Commit.Head.Time, new CommitContent());
+            state = state.Apply(
+                torn.Number, torn.Hash, state.Epoch, state.HeadTime ?? link.Commit.Head.Time, new CommitContent());
         var (number, head) = (link.Commit.Number, link.Commit.Head);
         if (head.Writer.Epoch < state.Epoch)
             throw new FormatViolationException(
                 $"commit {number} is of epoch {head.Writer.Epoch}, commits before it are of epoch {state.Epoch}");
         RefuseUnknown(link.Commit.Content.Requires);
         return state.Apply(number, link.Commit.Hash, head.Writer.Epoch, head.Time, link.Commit.Content);
+    }
+
+    public static void RefuseNewer(VaultFormat format, string what)
+    {
+        if (format.Major > VaultFormat.Current.Major)
+            throw new RefusedException(
+                $"{what} has format {format.Major}.{format.Minor}, this program reads {VaultFormat.Current.Major}",
+                "Use the newer crmbackup that wrote this vault.");
     }
 
     public static void RefuseUnknown(IEnumerable<string> features)

@@ -4,8 +4,10 @@ using Microsoft.Extensions.Logging.Abstractions;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary>The one writer of a vault. Opening it fences every earlier writer: their next commit finds its number taken.
-/// After an exception from <see cref="CommitAsync"/> open a new one: whether the commit exists is only known by reading.
+/// <summary>The one writer of a vault. Opening it fences every earlier writer: their next commit finds its number
+/// taken.
+/// After an exception from <see cref="CommitAsync"/> open a new one: whether the commit exists is only known by
+/// reading.
 /// Commits come from one caller at a time; names may be asked for from several threads.</summary>
 public sealed class VaultWriter : IDisposable
 {
@@ -48,9 +50,9 @@ public sealed class VaultWriter : IDisposable
             await vault.RefreshAsync(stop);
             if (writerLock is null)
                 throw InUse(vault);
-            if (vault.Newest is { } newest && newest.Head.Format.Minor > VaultFormat.Current.Minor)
+            if (vault.Newest is { Head.Format: var format } && format.Minor > VaultFormat.Current.Minor)
                 throw new RefusedException(
-                    $"the vault at {vault.Medium.Location} is written in format {newest.Head.Format.Major}.{newest.Head.Format.Minor}, newer than this program's",
+                    $"the vault at {vault.Medium.Location} is written in format {format.Major}.{format.Minor}",
                     "Use the newer crmbackup; this one may read the vault, but not write it.");
             var torn = await SettledTornAsync(vault, clock, stop);
             if (torn.Count > 0)
@@ -77,9 +79,11 @@ public sealed class VaultWriter : IDisposable
 
     /// <summary>Makes the content part of the backup, all of it or nothing. Durable when it returns.</summary>
     /// <exception cref="RefusedException">Another writer has taken over.</exception>
-    public Task<VaultState> CommitAsync(CommitContent content, CancellationToken stop) => CommitAsync(content, [], stop);
+    public Task<VaultState> CommitAsync(CommitContent content, CancellationToken stop) =>
+        CommitAsync(content, [], stop);
 
-    async Task<VaultState> CommitAsync(CommitContent content, IReadOnlyList<FileReference> setAside, CancellationToken stop)
+    async Task<VaultState> CommitAsync(
+        CommitContent content, IReadOnlyList<FileReference> setAside, CancellationToken stop)
     {
         if (_broken)
             throw new InvalidOperationException("the outcome of a commit is unknown: open a new writer");
@@ -96,7 +100,9 @@ public sealed class VaultWriter : IDisposable
         _broken = true;
         if (!await _vault.Medium.TryCreateAsync(VaultPath.Commit(number), file, stop))
             throw await TakenAsync(number, stop);
-        if (!_vault.Medium.CreatesWhole && await _vault.Medium.ReadAsync(VaultPath.Commit(number + 1), CancellationToken.None) is not null)
+        // Where a commit is not created whole, another writer may have taken it for torn while we wrote.
+        if (!_vault.Medium.CreatesWhole
+            && await _vault.Medium.ReadAsync(VaultPath.Commit(number + 1), CancellationToken.None) is not null)
             throw await TakenAsync(number + 1, stop);
         _broken = false;
         _unnamed = null;
@@ -106,7 +112,8 @@ public sealed class VaultWriter : IDisposable
         return next;
     }
 
-    /// <summary>Written when the commits since the last weigh as much as it does: all checkpoints together weigh O(n log n).</summary>
+    /// <summary>Written when the commits since the last weigh as much as it does: all checkpoints together weigh O(n
+    /// log n).</summary>
     async Task WriteCheckpointAsync(CancellationToken stop)
     {
         try
@@ -130,7 +137,8 @@ public sealed class VaultWriter : IDisposable
 
     public void Dispose() => _lock.Dispose();
 
-    static async Task<IReadOnlyList<FileReference>> SettledTornAsync(BackupVault vault, TimeProvider clock, CancellationToken stop)
+    static async Task<IReadOnlyList<FileReference>> SettledTornAsync(
+        BackupVault vault, TimeProvider clock, CancellationToken stop)
     {
         while (vault.Torn.Count > 0)
         {
@@ -151,7 +159,9 @@ public sealed class VaultWriter : IDisposable
                 $"another writer is just making commit {number} of the vault at {_vault.Medium.Location}",
                 "Only one process may write a vault: stop one of them.");
         var other = CommitCodec.Parse(number, file).Head;
-        Invariant.Holds(other.Writer.Epoch >= Epoch, $"commit {number} was made by a writer of epoch {other.Writer.Epoch}, older than ours, {Epoch}");
+        Invariant.Holds(
+            other.Writer.Epoch >= Epoch,
+            $"commit {number} was made by a writer of epoch {other.Writer.Epoch}, older than ours, {Epoch}");
         return new RefusedException(
             $"another writer has taken over the vault at {_vault.Medium.Location}: {Describe(other)}",
             "Only one process may write a vault: stop that one, or leave it to it.");
@@ -163,5 +173,6 @@ public sealed class VaultWriter : IDisposable
         "Only one process may write a vault: stop that one, or leave it to it.");
 
     static string Describe(CommitHead head) =>
-        $"process {head.Writer.Pid} on {head.Writer.Host}, epoch {head.Writer.Epoch}, at {head.Time:yyyy-MM-dd HH:mm:ss}+00";
+        $"process {head.Writer.Pid} on {head.Writer.Host}, epoch {head.Writer.Epoch}, "
+            + $"at {head.Time.UtcDateTime:yyyy-MM-dd HH:mm:ss}+00";
 }

@@ -3,14 +3,16 @@ using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary><c>sql/N.sql</c>: the analysts' views over the live set of commit N. Derived, so no commit names it; its first line is
+/// <summary><c>sql/N.sql</c>: the analysts' views over the live set of commit N. Derived, so no commit names it; its
+/// first line is
 /// a comment with the SHA-256 of the rest, by which damage is noticed.</summary>
 public static class ViewsFile
 {
     public const string Folder = "sql/";
     const string Prefix = "-- sha256 ";
 
-    /// <returns>False when the file exists already with another text (of another version of this program, say).</returns>
+    /// <returns>False when the file exists already with another text (of another version of this program,
+    /// say).</returns>
     public static Task<bool> WriteAsync(IMedium medium, long commit, string text, CancellationToken stop)
     {
         var body = Encoding.UTF8.GetBytes(text);

@@ -13,7 +13,9 @@ static class DirectoryFailure
         var where = path.Length == 0 || Path.IsPathRooted(path) ? root : $"{root}/{path}";
         if (failure is FileNotFoundException or DirectoryNotFoundException)
             return Directory.Exists(root)
-                ? new MediumException(MediumFailure.Missing, $"{where} is missing", "Run 'crmbackup verify' to see what is affected.", failure)
+                ? new MediumException(
+                    MediumFailure.Missing, $"{where} is missing",
+                    "Run 'crmbackup verify' to see what is affected.", failure)
                 : new MediumException(
                     MediumFailure.Absent, $"there is no folder {root}",
                     "Mount the disk that holds the vault, or correct --vault.", failure);
@@ -23,9 +25,11 @@ static class DirectoryFailure
                 "Run as the user that owns the vault, or give this one the right to read and write it.", failure);
         if (IsFull(failure))
             return new MediumException(
-                MediumFailure.Full, $"no room left for {where}", "Free some space on the disk that holds the vault.", failure);
+                MediumFailure.Full, $"no room left for {where}",
+                "Free some space on the disk that holds the vault.", failure);
         return new MediumException(
-            MediumFailure.Other, $"{where}: {failure.Message}", "Look at the disk and its mount: the system log may say more.", failure);
+            MediumFailure.Other, $"{where}: {failure.Message}",
+            "Look at the disk and its mount: the system log may say more.", failure);
     }
 
     /// <summary>ENOSPC and EDQUOT come as the raw errno; Windows has ERROR_DISK_FULL.</summary>

@@ -2,7 +2,8 @@ using System.IO.Enumeration;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary>Walks a folder in ordinal order of whole paths, as object stores list their keys. Links are not followed: a vault
+/// <summary>Walks a folder in ordinal order of whole paths, as object stores list their keys. Links are not followed: a
+/// vault
 /// holds none, and what they point at is not ours to read or delete.</summary>
 static class DirectoryListing
 {
@@ -49,7 +50,8 @@ static class DirectoryListing
                 new EnumerationOptions { AttributesToSkip = FileAttributes.ReparsePoint, IgnoreInaccessible = false })
             {
                 // The file system's own, readable by root alone.
-                ShouldIncludePredicate = (ref FileSystemEntry entry) => folder.Length > 0 || !entry.FileName.SequenceEqual("lost+found"),
+                ShouldIncludePredicate = (ref FileSystemEntry entry) =>
+                    folder.Length > 0 || !entry.FileName.SequenceEqual("lost+found"),
             };
             entries.AddRange(found);
         }

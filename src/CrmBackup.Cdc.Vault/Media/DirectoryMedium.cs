@@ -17,11 +17,15 @@ public sealed class DirectoryMedium : IMedium
     /// <param name="root">Need not exist: what is missing is said when it is used.</param>
     public DirectoryMedium(string root) => Location = Path.TrimEndingDirectorySeparator(Path.GetFullPath(root));
 
+    /// <summary>As on a file system without links, for tests.</summary>
+    internal DirectoryMedium(string root, bool withoutLinks) : this(root) => _linkRefused = withoutLinks;
+
     public string Location { get; }
 
     public bool CreatesWhole => !_linkRefused;
 
-    /// <summary>Makes the folder for a new vault. Only <c>init</c> does: nothing else may create a vault's root, which would
+    /// <summary>Makes the folder for a new vault. Only <c>init</c> does: nothing else may create a vault's root, which
+    /// would
     /// turn the mount point of a disk that is not there into a vault.</summary>
     public static DirectoryMedium CreateRoot(string root)
     {
@@ -90,7 +94,8 @@ public sealed class DirectoryMedium : IMedium
         }));
     }
 
-    public IAsyncEnumerable<MediumFile> ListAsync(string folder, string? after = null, CancellationToken stop = default) =>
+    public IAsyncEnumerable<MediumFile> ListAsync(
+        string folder, string? after = null, CancellationToken stop = default) =>
         DirectoryListing.Files(Location, folder, after).ToAsyncEnumerable();
 
     public Task DeleteAsync(string path, CancellationToken stop)
@@ -119,7 +124,7 @@ public sealed class DirectoryMedium : IMedium
         try
         {
             // FileShare.None is flock(LOCK_EX | LOCK_NB) here.
-            return new FileStream(path, NewFile(FileMode.OpenOrCreate));
+            return new FileStream(path, NewFile(FileMode.OpenOrCreate, FileShare.None));
         }
         catch (IOException failure) when (failure.HResult is 11 or 35 or unchecked((int)0x80070020))
         {
@@ -146,7 +151,7 @@ public sealed class DirectoryMedium : IMedium
                     _linkRefused = true;
                     return CreateInPlace(final, bytes);
                 default:
-                    // Exists may be our own success whose answer was lost (NFS sends again); an I/O error may be one too. Look.
+                    // Exists may be our own success whose answer was lost (NFS sends again), so may an error be: look.
                     if (ReadIfThere(final) is not { } found)
                         throw new IOException($"link: {Posix.Describe(error)}", error);
                     if (!found.AsSpan().SequenceEqual(bytes))
@@ -168,7 +173,8 @@ public sealed class DirectoryMedium : IMedium
         FileStream file;
         try
         {
-            file = new FileStream(final, NewFile(FileMode.CreateNew));
+            // Readers and rivals may look while we write: what they see is torn, and they know what that means.
+            file = new FileStream(final, NewFile(FileMode.CreateNew, FileShare.ReadWrite | FileShare.Delete));
         }
         catch (IOException) when (File.Exists(final))
         {
@@ -194,18 +200,18 @@ public sealed class DirectoryMedium : IMedium
 
     static void WriteNew(string path, ReadOnlySpan<byte> bytes)
     {
-        using var file = new FileStream(path, NewFile(FileMode.CreateNew));
+        using var file = new FileStream(path, NewFile(FileMode.CreateNew, FileShare.None));
         file.Write(bytes);
         file.Flush(flushToDisk: true);
     }
 
-    static FileStreamOptions NewFile(FileMode mode)
+    static FileStreamOptions NewFile(FileMode mode, FileShare share)
     {
         var options = new FileStreamOptions
         {
             Mode = mode,
             Access = FileAccess.ReadWrite,
-            Share = FileShare.None,
+            Share = share,
             BufferSize = 0,
         };
         if (!OperatingSystem.IsWindows())

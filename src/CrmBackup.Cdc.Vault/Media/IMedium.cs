@@ -2,7 +2,8 @@ using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary>Where a vault lives. Paths are relative, '/' separated and checked by <see cref="VaultPath"/>. What is reported as created
+/// <summary>Where a vault lives. Paths are relative, '/' separated and checked by <see cref="VaultPath"/>. What is
+/// reported as created
 /// is durable: it survives a power cut. Safe to use from several threads.</summary>
 public interface IMedium
 {
@@ -15,32 +16,41 @@ public interface IMedium
     /// <summary>The whole file; null when there is none.</summary>
     Task<byte[]?> ReadAsync(string path, CancellationToken stop);
 
-    /// <summary>Seekable. A missing file is a <see cref="MediumException"/> with <see cref="MediumFailure.Missing"/>.</summary>
+    /// <summary>Seekable. A missing file is a <see cref="MediumException"/> with
+    /// <see cref="MediumFailure.Missing"/>.</summary>
     Stream OpenRead(string path);
 
-    /// <summary>Creates the file, whole and durable, only if no file has the name: of any number of racing writers exactly one is told true.
-    /// True also when the file exists already with these very bytes (an earlier try of ours whose answer was lost).</summary>
+    /// <summary>Creates the file, whole and durable, only if no file has the name: of any number of racing writers
+    /// exactly one is told true.
+    /// True also when the file exists already with these very bytes (an earlier try of ours whose answer was
+    /// lost).</summary>
     Task<bool> TryCreateAsync(string path, ReadOnlyMemory<byte> bytes, CancellationToken stop);
 
-    /// <summary>A new absolute local path to write a file at that will be published here. The caller deletes what it does not publish.</summary>
+    /// <summary>A new absolute local path to write a file at that will be published here. The caller deletes what it
+    /// does not publish.</summary>
     /// <param name="hint">For people who look into the folder: [a-z0-9._-].</param>
     string NewTemporaryPath(string hint);
 
-    /// <summary>Makes a finished temporary file durable under its final name, which no other writer chooses. Never replaces a file.</summary>
+    /// <summary>Makes a finished temporary file durable under its final name, which no other writer chooses. Never
+    /// replaces a file.</summary>
     Task PublishAsync(string temporaryPath, string finalPath, CancellationToken stop);
 
     /// <summary>All files below a folder, in ordinal order of their paths.</summary>
-    /// <param name="folder">Empty for the whole vault, else ends with '/'. A folder that does not exist holds no files.</param>
+    /// <param name="folder">Empty for the whole vault, else ends with '/'. A folder that does not exist holds no
+    /// files.</param>
     /// <param name="after">Only paths greater than this one.</param>
     IAsyncEnumerable<MediumFile> ListAsync(string folder, string? after = null, CancellationToken stop = default);
 
-    /// <summary>Deleting what is not there is fine. Not durable: after a power cut the file may be there again.</summary>
+    /// <summary>Deleting what is not there is fine. Not durable: after a power cut the file may be there
+    /// again.</summary>
     Task DeleteAsync(string path, CancellationToken stop);
 
     Task<long> FreeBytesAsync(CancellationToken stop);
 
-    /// <summary>Held by at most one living process among those that share the medium's locks; ends with the process. Null when another holds it.
-    /// Only a courtesy that lets a second writer be refused before it fences the first: safety rests on <see cref="TryCreateAsync"/> alone.</summary>
+    /// <summary>Held by at most one living process among those that share the medium's locks; ends with the process.
+    /// Null when another holds it.
+    /// Only a courtesy that lets a second writer be refused before it fences the first: safety rests on
+    /// <see cref="TryCreateAsync"/> alone.</summary>
     IDisposable? TryLock(string name);
 }
 
@@ -57,7 +67,8 @@ public enum MediumFailure
     Absent,
 }
 
-/// <summary>The medium did not do what it was asked to. Nothing that was not reported as done may be taken as done.</summary>
+/// <summary>The medium did not do what it was asked to. Nothing that was not reported as done may be taken as
+/// done.</summary>
 public sealed class MediumException(MediumFailure failure, string message, string hint, Exception? inner = null)
     : BackupException(message, hint, ExitCode.Failed, inner)
 {

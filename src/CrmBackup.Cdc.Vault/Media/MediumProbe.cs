@@ -3,7 +3,8 @@ using CrmBackup.Cdc.Core;
 namespace CrmBackup.Cdc.Vault;
 
 /// <summary>What a folder's file system gave when it was tried.</summary>
-/// <param name="CreatesWhole">Exclusive create by link: a commit is whole or not there. False: by O_EXCL, a crash can leave a torn one.</param>
+/// <param name="CreatesWhole">Exclusive create by link: a commit is whole or not there. False: by O_EXCL, a crash can
+/// leave a torn one.</param>
 /// <param name="FreeInodes">Null where the file system has no fixed number, or does not say.</param>
 public sealed record MediumReport(
     bool CreatesWhole, bool SyncsDirectories, bool TellsCaseApart, long FreeBytes, long? FreeInodes)
@@ -19,7 +20,7 @@ public sealed record MediumReport(
         if (!SyncsDirectories)
             yield return "directories cannot be synced here: after a power cut the newest files may be missing";
         if (!TellsCaseApart)
-            yield return "names differing in case alone are one file here: vault names are lower case, so this does no harm";
+            yield return "names that differ in case alone are one file here: no harm, ours are lower case";
         if (FreeInodes < FreeInodesMin)
             yield return $"only {FreeInodes} more files fit on this file system";
     }
@@ -31,7 +32,8 @@ public static class MediumProbe
     const int Rounds = 20;
     const int Racers = 4;
 
-    /// <param name="medium">From <see cref="DirectoryMedium.CreateRoot"/>; what the probe writes is deleted again.</param>
+    /// <param name="medium">From <see cref="DirectoryMedium.CreateRoot"/>; what the probe writes is deleted
+    /// again.</param>
     /// <exception cref="RefusedException">Two writers can both win here: no vault can be safe.</exception>
     public static async Task<MediumReport> RunAsync(DirectoryMedium medium, CancellationToken stop)
     {
@@ -41,7 +43,7 @@ public static class MediumProbe
         // The longest name that a vault uses has about 90 bytes.
         var longest = $"tmp/{$"probe-{run}".PadRight(100, 'x')}";
         await CreateAsync(medium, longest, stop);
-        var upper = Path.Combine(medium.Location, longest.ToUpperInvariant().Replace("TMP/", "tmp/", StringComparison.Ordinal));
+        var upper = Path.Combine(medium.Location, "tmp", Path.GetFileName(longest).ToUpperInvariant());
         var report = new MediumReport(
             medium.CreatesWhole,
             Posix.SyncDirectory(medium.Location),
@@ -63,13 +65,15 @@ public static class MediumProbe
         await medium.DeleteAsync(path, stop);
         if (winners != 1)
             throw new RefusedException(
-                $"{medium.Location} cannot create a file exclusively: {winners} of {Racers} writers were told that they did",
+                $"{medium.Location} cannot create a file exclusively: {winners} of {Racers} writers were told they had",
                 "Two writers could overwrite each other there: choose a local disk, NFS 4, or another mount option.");
     }
 
     static async Task CreateAsync(DirectoryMedium medium, string path, CancellationToken stop)
     {
         if (!await medium.TryCreateAsync(path, new byte[] { 1 }, stop))
-            throw new RefusedException($"{medium.Location} cannot hold a file with a name of 104 bytes", "Choose another file system for the vault.");
+            throw new RefusedException(
+                $"{medium.Location} cannot hold a file with a name of 100 bytes",
+                "Choose another file system for the vault.");
     }
 }

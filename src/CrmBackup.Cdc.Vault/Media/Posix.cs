@@ -2,8 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary>The few system calls that .NET does not offer: an exclusive name for a finished file (link), the durability of a
-/// directory (fsync), and how many files still fit (statvfs). Elsewhere than on Linux and macOS link answers "refused".</summary>
+/// <summary>The few system calls that .NET does not offer: an exclusive name for a finished file (link), the durability
+/// of a
+/// directory (fsync), and how many files still fit (statvfs). Elsewhere than on Linux and macOS link answers
+/// "refused".</summary>
 static class Posix
 {
     public enum LinkResult
@@ -39,7 +41,8 @@ static class Posix
     }
 
     /// <summary>Makes the names in a directory durable.</summary>
-    /// <returns>False when this file system cannot sync directories (EINVAL): it then has no need, or no hope.</returns>
+    /// <returns>False when this file system cannot sync directories (EINVAL): it then has no need, or no
+    /// hope.</returns>
     /// <exception cref="IOException">It could not: nothing in the directory may be taken as durable.</exception>
     public static bool SyncDirectory(string directory)
     {
@@ -53,7 +56,9 @@ static class Posix
             if (Retry(() => fsync(handle)) == 0)
                 return true;
             var errno = Marshal.GetLastPInvokeError();
-            return errno is 22 or 95 ? false : throw new IOException($"cannot sync the directory {directory}: {Error()}");
+            return errno is 22 or 95
+                ? false
+                : throw new IOException($"cannot sync the directory {directory}: {Describe(errno)}", errno);
         }
         finally
         {
@@ -61,7 +66,8 @@ static class Posix
         }
     }
 
-    /// <summary>How many more files the file system can hold; null where it has no fixed number, or that is not known.</summary>
+    /// <summary>How many more files the file system can hold; null where it has no fixed number, or that is not
+    /// known.</summary>
     public static long? FreeInodes(string path)
     {
         if (!OperatingSystem.IsLinux() || !Environment.Is64BitProcess)

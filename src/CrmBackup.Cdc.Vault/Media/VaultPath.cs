@@ -5,7 +5,8 @@ using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary>Names in the vault. Every path that comes out of a document passes <see cref="Check"/> before it touches a medium.</summary>
+/// <summary>Names in the vault. Every path that comes out of a document passes <see cref="Check"/> before it touches a
+/// medium.</summary>
 public static class VaultPath
 {
     public const int LengthMax = 200;
@@ -28,7 +29,8 @@ public static class VaultPath
     /// <param name="day">For people; never used to leave files out.</param>
     /// <param name="first">Commit LSN of the first event.</param>
     public static string Log(DateOnly day, int epoch, long counter, Lsn first) =>
-        string.Create(CultureInfo.InvariantCulture, $"log/{day:yyyy-MM-dd}/{epoch:D8}-{counter:D12}-{first.Value:x16}.parquet");
+        string.Create(
+            CultureInfo.InvariantCulture, $"log/{day:yyyy-MM-dd}/{epoch:D8}-{counter:D12}-{first.Value:x16}.parquet");
 
     /// <param name="stem">Unique in the vault's life: epoch and counter, or epoch and a job's id.</param>
     public static string Table(RelationShape shape, SegmentKind kind, DateOnly day, string stem) =>
@@ -61,7 +63,9 @@ public static class VaultPath
 
     /// <summary>The path itself, when it is one that a vault can hold.</summary>
     public static string Check(string? path) =>
-        IsValid(path) ? path! : throw new FormatViolationException($"'{Printable(path)}' is not a path that a vault can hold");
+        IsValid(path)
+            ? path!
+            : throw new FormatViolationException($"'{Printable(path)}' is not a path that a vault can hold");
 
     static bool IsElement(ReadOnlySpan<char> element) =>
         !element.IsEmpty && element[0] != '.' && !element.ContainsAnyExcept(Allowed);

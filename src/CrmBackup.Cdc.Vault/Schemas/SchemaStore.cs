@@ -4,7 +4,8 @@ using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
 
-/// <summary>Names the files of one schema with their hashes; its own hash names the folder, so a commit that holds it vouches for all.</summary>
+/// <summary>Names the files of one schema with their hashes; its own hash names the folder, so a commit that holds it
+/// vouches for all.</summary>
 public sealed record SchemaManifest(int Format, IReadOnlyList<SchemaFile> Files)
 {
     public const string FileName = "manifest.json";
@@ -65,7 +66,8 @@ public sealed class SchemaStore(IMedium medium)
     {
         if (!await medium.TryCreateAsync(path, bytes, stop))
             throw new DifferenceException(
-                $"{path} exists with other bytes than its name says", "Something changed the vault: run 'crmbackup verify'.");
+                $"{path} exists with other bytes than its name says",
+                "Something changed the vault: run 'crmbackup verify'.");
     }
 
     async Task<byte[]> ReadProvenAsync(string path, Sha256 expected, CancellationToken stop)

@@ -3,8 +3,10 @@ using System.Text.RegularExpressions;
 
 namespace CrmBackup.Cdc.Tests;
 
-/// <summary>Holds documents against the schemas in <c>schemas/</c>. Knows the few keywords that they use and refuses every other.
-/// Stricter than JSON Schema in one way: a field that the schema does not describe is an error, because undocumented.</summary>
+/// <summary>Holds documents against the schemas in <c>schemas/</c>. Knows the few keywords that they use and refuses
+/// every other.
+/// Stricter than JSON Schema in one way: a field that the schema does not describe is an error, because
+/// undocumented.</summary>
 sealed class JsonSchemaFile
 {
     static readonly Dictionary<string, JsonSchemaFile> Loaded = [];

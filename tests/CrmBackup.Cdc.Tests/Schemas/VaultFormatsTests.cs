@@ -74,7 +74,8 @@ public sealed class VaultFormatsTests : IDisposable
             Follows("archive-request.schema.json", request.ToBytes());
     }
 
-    /// <summary>Commits: 1 open, 2 everything, 3 heavy (a checkpoint follows), 4 names it, 5 torn, 6 sets it aside.</summary>
+    /// <summary>Commits: 1 open, 2 everything, 3 heavy (a checkpoint follows), 4 names it, 5 torn, 6 sets it
+    /// aside.</summary>
     async Task<Sha256> WriteVaultAsync()
     {
         var vault = await _files.CreateAsync();

@@ -4,30 +4,34 @@ using CrmBackup.Cdc.Vault;
 
 namespace CrmBackup.Cdc.Tests;
 
-/// <summary>A process that tries to create every one of a run of commits, and says which ones it was told it had created.</summary>
+/// <summary>A process that tries to create every one of a run of commits, and says which ones it was told it had
+/// created.</summary>
 static class CommitRacer
 {
     /// <summary>As the medium does it.</summary>
     public const string Create = "race-create";
+    /// <summary>As the medium does it on a file system without links.</summary>
+    public const string CreateInPlace = "race-in-place";
     /// <summary>As it must not be done. Shows that the race is a real one.</summary>
     public const string Rename = "race-rename";
 
-    /// <summary>Both racers wait for a common start, and for each other every so many rounds: a race that one leads is none.</summary>
+    /// <summary>Both racers wait for a common start, and for each other every so many rounds: a race that one leads is
+    /// none.</summary>
     const int RoundsTogether = 20;
 
     public static async Task<int> RunAsync(string[] args)
     {
         var (mode, root, name, rival) = (args[0], args[1], args[2], args[3]);
         var rounds = int.Parse(args[4], CultureInfo.InvariantCulture);
-        var medium = new DirectoryMedium(root);
+        var medium = new DirectoryMedium(root, withoutLinks: mode == CreateInPlace);
         var content = System.Text.Encoding.UTF8.GetBytes(name);
         for (var round = 1; round <= rounds; round++)
         {
             if (round % RoundsTogether == 1)
                 Meet(root, name, rival, round);
-            var won = mode == Create
-                ? await medium.TryCreateAsync(VaultPath.Commit(round), content, default)
-                : LookThenRename(medium, VaultPath.Commit(round), content);
+            var won = mode == Rename
+                ? LookThenRename(medium, VaultPath.Commit(round), content)
+                : await medium.TryCreateAsync(VaultPath.Commit(round), content, default);
             if (won)
                 Console.WriteLine(round);
         }

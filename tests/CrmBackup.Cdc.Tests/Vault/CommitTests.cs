@@ -157,6 +157,38 @@ public sealed class CommitTests : IDisposable
     }
 
     [Fact]
+    public async Task Where_there_are_no_links_commits_are_created_in_place_and_still_only_once()
+    {
+        await _files.CreateAsync();
+        var medium = new DirectoryMedium(_files.Root, withoutLinks: true);
+        Assert.False(medium.CreatesWhole);
+        using var old = await _files.WriterAsync(await BackupVault.OpenAsync(medium, default));
+        await old.CommitAsync(Covered(1), default);
+        using var taker = await _files.WriterElsewhereAsync();
+
+        await Assert.ThrowsAsync<RefusedException>(() => old.CommitAsync(Covered(2), default));
+
+        Assert.Equal((3, new Lsn(1)), ((await _files.OpenAsync()).State.Head, taker.State.CoveredTo!.Position.Lsn));
+    }
+
+    [Fact]
+    public async Task A_writer_whose_commit_was_set_aside_while_it_wrote_does_not_call_it_done()
+    {
+        await _files.CreateAsync();
+        var medium = new DirectoryMedium(_files.Root, withoutLinks: true);
+        using var slow = await _files.WriterAsync(await BackupVault.OpenAsync(medium, default));
+        // What another machine left that saw commit 2 torn, waited, and set it aside.
+        await File.WriteAllTextAsync(_files.PathOf(VaultPath.Commit(2)), "{");
+        using var taker = await _files.WriterElsewhereWithWaitAsync();
+        Assert.Equal(3, taker.State.Head);
+        File.Delete(_files.PathOf(VaultPath.Commit(2)));
+
+        var refused = await Assert.ThrowsAsync<RefusedException>(() => slow.CommitAsync(Covered(1), default));
+
+        Assert.Contains("process 2 on there", refused.Message);
+    }
+
+    [Fact]
     public async Task A_signed_commit_is_read_and_its_signature_is_part_of_the_chain()
     {
         var vault = await _files.CreateAsync();

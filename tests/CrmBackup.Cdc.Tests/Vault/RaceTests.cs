@@ -6,17 +6,19 @@ namespace CrmBackup.Cdc.Tests;
 
 public sealed class RaceTests
 {
-    /// <summary>Where there is one, a file system in memory: link(2) is as exclusive there, and 40,000 fsyncs cost nothing.</summary>
+    /// <summary>Where there is one, a file system in memory: link(2) is as exclusive there, and 40,000 fsyncs cost
+    /// nothing.</summary>
     static readonly string? Memory = Directory.Exists("/dev/shm") ? "/dev/shm" : null;
 
     [Theory]
-    [InlineData(10_000, true)]
-    [InlineData(500, false)]
-    public async Task Two_racing_processes_never_both_create_a_commit(int rounds, bool inMemory)
+    [InlineData(CommitRacer.Create, 10_000, true)]
+    [InlineData(CommitRacer.Create, 500, false)]
+    [InlineData(CommitRacer.CreateInPlace, 2_000, true)]
+    public async Task Two_racing_processes_never_both_create_a_commit(string mode, int rounds, bool inMemory)
     {
         using var files = new TemporaryVault(inMemory ? Memory : null);
 
-        var (first, second) = await RaceAsync(files, CommitRacer.Create, rounds);
+        var (first, second) = await RaceAsync(files, mode, rounds);
 
         Assert.Empty(first.Intersect(second));
         Assert.Equal(rounds, first.Count + second.Count);

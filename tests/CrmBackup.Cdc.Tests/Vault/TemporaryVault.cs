@@ -38,10 +38,16 @@ sealed class TemporaryVault : IDisposable
         return await WriterAsync(await OpenAsync(), host, pid);
     }
 
-    /// <summary>Opens a writer where a torn commit makes it wait for a while.</summary>
-    public async Task<VaultWriter> WriterAfterTheWaitAsync()
+    public Task<VaultWriter> WriterElsewhereWithWaitAsync()
     {
-        var opening = WriterAsync(await OpenAsync());
+        File.Delete(Path.Combine(Root, "tmp", "writer.lock"));
+        return WriterAfterTheWaitAsync("there", 2);
+    }
+
+    /// <summary>Opens a writer where a torn commit makes it wait for a while.</summary>
+    public async Task<VaultWriter> WriterAfterTheWaitAsync(string host = "here", int pid = 1)
+    {
+        var opening = WriterAsync(await OpenAsync(), host, pid);
         for (var i = 0; i < 1000 && !opening.IsCompleted; i++)
         {
             Clock.Advance(TimeSpan.FromSeconds(10));

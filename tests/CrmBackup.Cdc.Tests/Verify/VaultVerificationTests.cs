@@ -123,7 +123,8 @@ public sealed class VaultVerificationTests : IDisposable
     public async Task Without_a_vault_there_is_nothing_to_verify() =>
         await Assert.ThrowsAsync<RefusedException>(() => VaultVerification.RunAsync(_files.Medium));
 
-    /// <summary>Commits: 1 open, 2 to 5 segments, 6 heavy (a checkpoint follows), 7 names it, 8 torn, 9 sets it aside, 10 covers.</summary>
+    /// <summary>Commits: 1 open, 2 to 5 segments, 6 heavy (a checkpoint follows), 7 names it, 8 torn, 9 sets it aside,
+    /// 10 covers.</summary>
     async Task WriteVaultAsync()
     {
         var vault = await _files.CreateAsync();

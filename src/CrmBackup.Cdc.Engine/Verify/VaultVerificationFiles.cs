@@ -1,0 +1,116 @@
+using System.Buffers;
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Vault;
+
+namespace CrmBackup.Cdc.Engine;
+
+/// <summary>Holds the files that the commits name against their hashes. Several segments may be checked at
+/// once.</summary>
+sealed class VaultVerificationFiles(
+    IMedium medium, VaultVerificationChain chain, IProgress<VerificationProgress>? progress)
+{
+    long _bytesDone;
+
+    public ConcurrentQueue<VaultDamage> Damage { get; } = new(chain.Damage);
+
+    /// <summary>Segments whose rows cannot be had.</summary>
+    public ConcurrentBag<SegmentEntry> Lost { get; } = [];
+
+    public long BytesTotal { get; set; }
+
+    public long BytesDone => Interlocked.Read(ref _bytesDone);
+
+    public void Found(
+        string path, string what, Sha256? expected = null, Sha256? actual = null, params string[] relations) =>
+        Damage.Enqueue(new VaultDamage(path, what, expected, actual, relations));
+
+    public async Task CheckSegmentAsync(SegmentEntry segment, CancellationToken stop)
+    {
+        string what;
+        Sha256? actual = null;
+        try
+        {
+            actual = await HashAsync(segment.Path, stop);
+            what = "is damaged";
+        }
+        catch (MediumException missing) when (missing.Failure == MediumFailure.Missing)
+        {
+            what = "is missing";
+        }
+        catch (Exception unreadable) when (unreadable is MediumException or IOException)
+        {
+            what = $"cannot be read: {unreadable.Message}";
+        }
+        if (actual == segment.FileHash)
+            return;
+        Lost.Add(segment);
+        Found(segment.Path, $"{what}; {Holds(segment)}", segment.FileHash, actual, NameOf(segment));
+    }
+
+    public async Task CheckSchemaAsync(Sha256 hash, CancellationToken stop)
+    {
+        if (await ExpectAsync(VaultPath.SchemaFile(hash, SchemaManifest.FileName), hash, stop) is null)
+            return;
+        foreach (var file in (await new SchemaStore(medium).ReadManifestAsync(hash, stop)).Files)
+            await ExpectAsync(VaultPath.SchemaFile(hash, file.Name), file.Sha256, stop);
+    }
+
+    public async Task CheckCheckpointAsync(FileReference checkpoint, CancellationToken stop)
+    {
+        var path = VaultPath.Checkpoint(checkpoint.Number);
+        if (await medium.ReadAsync(path, stop) is null)
+            chain.Notes.Add($"{path} is missing: opening the vault takes longer, nothing is lost");
+        else if (await ExpectAsync(path, checkpoint.Hash, stop) is { } file)
+            CheckpointStore.Parse(checkpoint.Number, file);
+    }
+
+    public async Task CheckViewsAsync(string path, CancellationToken stop)
+    {
+        if (await medium.ReadAsync(path, stop) is { } file && !ViewsFile.IsSound(file))
+            Found(path, "is not the text that was written; 'crmbackup sql' prints it anew", actual: Sha256.Of(file));
+    }
+
+    /// <returns>The file's bytes when they are the expected ones.</returns>
+    async Task<byte[]?> ExpectAsync(string path, Sha256 expected, CancellationToken stop)
+    {
+        var file = await medium.ReadAsync(path, stop);
+        Sha256? actual = file is null ? null : Sha256.Of(file);
+        if (actual == expected)
+            return file;
+        Found(path, file is null ? "is missing" : "is damaged", expected, actual);
+        return null;
+    }
+
+    async Task<Sha256> HashAsync(string path, CancellationToken stop)
+    {
+        var buffer = ArrayPool<byte>.Shared.Rent(1 << 17);
+        try
+        {
+            await using var file = medium.OpenRead(path);
+            using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+            for (int read; (read = await file.ReadAsync(buffer, stop)) > 0;)
+            {
+                hash.AppendData(buffer, 0, read);
+                var done = Interlocked.Add(ref _bytesDone, read);
+                progress?.Report(new VerificationProgress(done, BytesTotal, path));
+            }
+            return Sha256.From(hash.GetHashAndReset());
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    string[] NameOf(SegmentEntry segment) =>
+        segment.Relation == 0 ? [] : [chain.Names.GetValueOrDefault(segment.Relation, $"relation {segment.Relation}")];
+
+    static string Holds(SegmentEntry segment) => segment.Kind switch
+    {
+        SegmentKind.Log => $"it holds events of all tables from {segment.First} to {segment.Last}",
+        SegmentKind.Changes => $"it holds events from {segment.First} to {segment.Last}",
+        _ => $"it holds rows of base {segment.BaseId}",
+    };
+}
