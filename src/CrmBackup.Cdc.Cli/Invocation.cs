@@ -62,10 +62,13 @@ sealed class Invocation
     public Task<BackupVault> OpenVaultAsync(CancellationToken stop) =>
         BackupVault.OpenAsync(new DirectoryMedium(Settings.VaultPath), stop);
 
+    /// <summary><c>--yes</c>, or a person who says so.</summary>
+    public bool IsConfirmed(string question) => _parsed.GetValue(SharedOptions.Yes) || Terminal.Confirm(question);
+
     /// <exception cref="RefusedException">Neither <c>--yes</c> nor a person who said yes.</exception>
     public void ConfirmOrRefuse(string question)
     {
-        if (!_parsed.GetValue(SharedOptions.Yes) && !Terminal.Confirm(question))
+        if (!IsConfirmed(question))
             throw new RefusedException("not confirmed, nothing was done", "Say yes, or give --yes where nobody can be asked.");
     }
 

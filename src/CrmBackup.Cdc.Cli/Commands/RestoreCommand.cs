@@ -24,16 +24,16 @@ sealed class RestoreCommand : Verb
         HelpName = "column=value", Description = "Only such rows of the one chosen table: one customer's record; can be repeated",
     };
     readonly Option<bool> _replace = new("--replace") { Description = "Chosen tables take the place of the target's, instead of standing beside them" };
+    readonly Option<bool> _inPlace = new("--in-place")
+    {
+        Description = "Replace the source itself: restore beside, compare, then swap by name; sessions end, the database from before is kept",
+    };
+    readonly Option<bool> _stopFirst = new("--stop-first") { Description = "With --in-place: shut everybody out before the restore begins, not only for the swap" };
+    readonly Option<bool> _undo = new("--undo") { Description = "Put the database from before the last restore in place back" };
+    readonly Option<bool> _dropOld = new("--drop-old") { Description = "Drop the databases that restores in place have kept" };
     readonly Option<bool> _verify = new("--verify") { Description = "Read everything back and compare it with the backup" };
     readonly Option<bool> _dryRun = new("--dry-run") { Description = "Say what would be done, how much and how long; touch nothing" };
     readonly Option<bool> _keepPartial = new("--keep-partial") { Description = "A restore that fails leaves its database, and says its name" };
-    readonly Option<bool> _inPlace = new("--in-place")
-    {
-        Description = "Restore beside --source, prove it, then let the two databases change names; the old one is kept. Needs --yes",
-    };
-    readonly Option<bool> _stopFirst = new("--stop-first") { Description = "With --in-place: shut the CRM out before the restore, not only for the swap" };
-    readonly Option<bool> _undo = new("--undo") { Description = "Put the database from before the newest restore in place back. Needs --yes" };
-    readonly Option<bool> _dropOld = new("--drop-old") { Description = "Drop the databases that restores in place have kept. Needs --yes" };
     readonly Option<int> _jobs = new("--jobs")
     {
         HelpName = "n", Description = "Tables at a time", DefaultValueFactory = _ => Math.Clamp(Environment.ProcessorCount, 1, 4),
@@ -44,8 +44,8 @@ sealed class RestoreCommand : Verb
     {
         foreach (var option in new Option[]
         {
-            SharedOptions.Vault, SharedOptions.Source, SharedOptions.Yes, _to, _before, _target, _tables, _where, _replace, _verify, _dryRun,
-            _keepPartial, _jobs, _inPlace, _stopFirst, _undo, _dropOld,
+            SharedOptions.Vault, _to, _before, _target, _tables, _where, _replace, _verify, _dryRun, _keepPartial, _jobs,
+            SharedOptions.Source, _inPlace, _stopFirst, _undo, _dropOld, SharedOptions.Yes,
         })
             Options.Add(option);
     }
@@ -55,47 +55,74 @@ sealed class RestoreCommand : Verb
         "crmbackup restore --vault /backup/crm --to latest --target \"Host=db;Database=crm_restored;Username=postgres\" --verify",
         "crmbackup restore --vault /backup/crm --to lsn:0/1A2B3C4 --before --target …        # just before that transaction",
         "crmbackup restore --vault /backup/crm --to \"2026-11-22 10:00:00+00\" --table public.contacts --where account_id=4711 --target …",
-        "crmbackup restore --vault /backup/crm --source … --to mark:before_import --in-place --yes",
+        "crmbackup restore --vault /backup/crm --source … --to mark:before-import --in-place",
     ];
 
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
-        if (invocation.Get(_inPlace) || invocation.Get(_undo) || invocation.Get(_dropOld))
-            return await InPlaceAsync(invocation, stop);
-        var options = Asked(invocation, target: null);
-        var restorer = new Restorer(
-            await invocation.OpenVaultAsync(stop), invocation.Clock, invocation.Logging.CreateLogger<Restorer>());
-        var report = await WorkDisplay.ShowAsync(invocation, report => restorer.RunAsync(
-            options, new Reporting<RestoreProgress>(step => report(new WorkStep(PhaseName(step.Phase), step.Table, step.Done, step.Total))), stop));
+        if (invocation.Get(_undo) || invocation.Get(_dropOld))
+            return await AfterInPlaceAsync(invocation, stop);
+        var options = Asked(invocation);
+        var vault = await invocation.OpenVaultAsync(stop);
+        var log = invocation.Logging.CreateLogger<Restorer>();
+        var place = invocation.Get(_inPlace) ? Confirmed(invocation, options) : null;
+        var report = await WorkDisplay.ShowAsync(invocation, show =>
+        {
+            var progress = new Reporting<RestoreProgress>(step => show(new WorkStep(PhaseName(step.Phase), step.Table, step.Done, step.Total)));
+            return place is null
+                ? new Restorer(vault, invocation.Clock, log).RunAsync(options, progress, stop)
+                : new InPlaceRestore(vault, invocation.Clock, log).RunAsync(options, place, progress, stop);
+        });
         invocation.Answer(report, output => RestoreText.Write(report, output));
         return (int)report.ExitCode;
     }
 
-    async Task<int> InPlaceAsync(Invocation invocation, CancellationToken stop)
+    async Task<int> AfterInPlaceAsync(Invocation invocation, CancellationToken stop)
     {
-        if (invocation.Has(_target))
-            throw new UsageException("--in-place restores into the source: --target is not for it", "Give --source, without --target.");
+        foreach (var option in new Option[] { _to, _target, _tables, _where, _inPlace })
+            if (invocation.Has(option))
+                throw new UsageException($"--undo and --drop-old do not go with {option.Name}", "They need --source and --vault only.");
         var source = invocation.Settings.SourceConnection;
-        var restore = new InPlaceRestore(
-            await invocation.OpenVaultAsync(stop), invocation.Clock, invocation.Logging.CreateLogger<InPlaceRestore>());
-        var place = new InPlaceOptions { Confirmed = invocation.Get(SharedOptions.Yes), StopFirst = invocation.Get(_stopFirst) };
+        var restore = new InPlaceRestore(await invocation.OpenVaultAsync(stop), invocation.Clock, invocation.Logging.CreateLogger<Restorer>());
         if (invocation.Get(_dropOld))
         {
-            var dropped = await restore.DropOldAsync(source, place.Confirmed, stop);
-            invocation.Answer(new { dropped }, output => output.WriteLine(dropped.Count == 0 ? "Nothing is kept." : $"Dropped: {string.Join(", ", dropped)}"));
+            var gone = await restore.DropOldAsync(source, invocation.IsConfirmed("Drop the databases that restores in place have kept?"), stop);
+            invocation.Answer(new Dropped(gone), output => output.WriteLine(
+                gone.Count == 0 ? "No database from before a restore in place is kept." : $"Dropped: {string.Join(", ", gone)}."));
             return (int)ExitCode.Done;
         }
-        var report = invocation.Get(_undo)
-            ? await restore.UndoAsync(source, place, stop)
-            : await WorkDisplay.ShowAsync(invocation, report => restore.RunAsync(
-                Asked(invocation, source), place,
-                new Reporting<RestoreProgress>(step => report(new WorkStep(PhaseName(step.Phase), step.Table, step.Done, step.Total))), stop));
+        var confirmed = invocation.IsConfirmed("End all sessions and put the database from before the last restore in place back?");
+        var report = await restore.UndoAsync(source, new InPlaceOptions { Confirmed = confirmed }, stop);
         invocation.Answer(report, output => RestoreText.Write(report, output));
         return (int)report.ExitCode;
     }
 
-    /// <param name="target">The source, for a restore in place; null: --target says it.</param>
-    RestoreOptions Asked(Invocation invocation, string? target)
+    sealed record Dropped(IReadOnlyList<string> Databases);
+
+    InPlaceOptions Confirmed(Invocation invocation, RestoreOptions options) => new()
+    {
+        Confirmed = options.DryRun || invocation.IsConfirmed(
+            $"Replace {ConnectionText.Describe(ConnectionText.Parse(options.Target))} by its state at {options.To}? All its sessions end."),
+        StopFirst = invocation.Get(_stopFirst),
+    };
+
+    /// <summary>In place the source is the target.</summary>
+    string TargetOf(Invocation invocation)
+    {
+        var given = invocation.Get(_target);
+        if (invocation.Get(_inPlace))
+            return given is null ? invocation.Settings.SourceConnection
+                : throw new UsageException("--in-place restores into the source itself", "Leave --target out, or --in-place.");
+        if (invocation.Get(_stopFirst))
+            throw new UsageException("--stop-first goes with --in-place", "Leave it out: a restore into another database stops nobody.");
+        if (given is null)
+            throw new UsageException(
+                "into which database? --target is missing", "For example --target \"Host=db;Database=crm_restored;Username=postgres\": it will be created.");
+        _ = ConnectionText.Parse(given, "--target");
+        return given;
+    }
+
+    RestoreOptions Asked(Invocation invocation)
     {
         const string toExample = "Say for example --to latest, --to \"2026-11-22 10:00:00+00\", or --to lsn:0/1A2B3C4 --before; 'crmbackup points' lists what can be had.";
         var to = RestoreTarget.Parse(
@@ -103,9 +130,7 @@ sealed class RestoreCommand : Verb
         if (invocation.Get(_jobs) is < 1 or > 64)
             throw new UsageException("--jobs is between 1 and 64", "Leave it out for one per processor, up to four.");
         invocation.WarnOfPassword(_target);
-        target ??= invocation.Get(_target) ?? throw new UsageException(
-            "into which database? --target is missing", "For example --target \"Host=db;Database=crm_restored;Username=postgres\": it will be created.");
-        _ = ConnectionText.Parse(target, "--target");
+        var target = TargetOf(invocation);
         return new RestoreOptions
         {
             To = to,
@@ -130,7 +155,7 @@ sealed class RestoreCommand : Verb
         RestorePhase.Indexes => "indexes and constraints",
         RestorePhase.Finish => "sequences, views, statistics",
         RestorePhase.Verify => "comparing",
-        RestorePhase.Swap => "swapping the databases",
-        _ => phase.ToString().ToLowerInvariant(),
+        RestorePhase.Swap => "swapping names",
+        _ => throw new InvalidOperationException($"unknown phase {phase}"),
     };
 }

@@ -28,7 +28,9 @@ static class RestoreText
         foreach (var note in report.Notes)
             output.WriteLine($"Note: {note}");
         if (report.OldDatabase is { } old)
-            output.WriteLine($"The database from before is kept as {old}; nobody could connect for {report.DowntimeSeconds:0.0} s.");
+            output.WriteLine($"The database from before is kept as {old}; nobody could connect for {report.DowntimeSeconds:0.00} s.");
+        if (report.Tables.Count == 0)
+            return;
         output.WriteLine(FormattableString.Invariant(report.DryRun
             ? $"{Words.Bytes(report.BytesRead)} of segments to read, about {report.ExpectedSeconds:0} s."
             : (FormattableString)$"{Words.Count(report.Rows)} rows of {report.Tables.Count} tables in {report.Seconds:0.0} s ({Phases(report)})."));

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
 using CrmBackup.Cdc.Vault;
@@ -7,54 +8,81 @@ namespace CrmBackup.Cdc.Cli;
 
 sealed class VerifyCommand : Verb
 {
+    /// <summary>Said alone it means the configured source: comparing reads every row of it, so it must be asked for.</summary>
+    readonly Option<string> _source = new("--source")
+    {
+        HelpName = "connection",
+        Arity = ArgumentArity.ZeroOrOne,
+        Description = "Compare the backup's content with the live source instead, table by table, without restoring",
+    };
+    readonly Option<string[]> _tables = new("--table") { HelpName = "schema.table", Description = "With --source: only this table; * and ? match, can be repeated" };
+
     public VerifyCommand()
-        : base("verify", "Reads every byte of the vault and proves it, or compares it with the live source; exit code 4 when something differs")
+        : base("verify", "Reads every byte of the vault and proves it; or compares it with the live source. Exit code 4 on any difference")
     {
         Options.Add(SharedOptions.Vault);
-        Options.Add(SharedOptions.Source);
+        Options.Add(_source);
+        Options.Add(_tables);
+        Options.Add(WaitCommand.Timeout);
     }
 
     public override IReadOnlyList<string> Examples =>
-        ["crmbackup verify --vault /backup/crm", "crmbackup verify --vault /backup/crm --source \"Host=db;Database=crm;Username=backup\""];
+    [
+        "crmbackup verify --vault /backup/crm",
+        "crmbackup verify --vault /backup/crm --source \"Host=db;Database=crm;Username=crmbackup\"",
+    ];
 
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
-        if (invocation.Has(SharedOptions.Source))
+        if (invocation.Has(_source))
             return await CompareAsync(invocation, stop);
+        if (invocation.Has(_tables))
+            throw new UsageException("--table goes with --source", "Without --source every byte of the vault is read.");
         var medium = new DirectoryMedium(invocation.Settings.VaultPath);
-        var report = await WorkDisplay.ShowAsync(invocation, report => VaultVerification.RunAsync(
-            medium, new Reporting<VerificationProgress>(step => report(new WorkStep("reading segments", null, step.BytesDone, step.BytesTotal))), stop: stop));
+        var report = await WorkDisplay.ShowAsync(invocation, show => VaultVerification.RunAsync(
+            medium, new Reporting<VerificationProgress>(step => show(new WorkStep("reading segments", null, step.BytesDone, step.BytesTotal))), stop: stop));
         invocation.Answer(report, output => Write(report, medium.Location, output));
         return (int)report.ExitCode;
     }
 
-    static async Task<int> CompareAsync(Invocation invocation, CancellationToken stop)
+    async Task<int> CompareAsync(Invocation invocation, CancellationToken stop)
     {
+        invocation.WarnOfPassword(_source);
+        var options = new CompareOptions
+        {
+            Source = invocation.Get(_source) ?? invocation.Settings.SourceConnection,
+            Tables = invocation.Get(_tables) ?? [],
+            DurableWithin = invocation.Get(WaitCommand.Timeout) ?? WaitCommand.Patience,
+        };
         var comparison = new SourceComparison(
             await invocation.OpenVaultAsync(stop), invocation.Clock, invocation.Logging.CreateLogger<SourceComparison>());
-        var options = new CompareOptions { Source = invocation.Settings.SourceConnection };
-        var report = await WorkDisplay.ShowAsync(invocation, report => comparison.RunAsync(options, new Reporting<CompareProgress>(
-            step => report(new WorkStep(step.Folding ? "folding the vault" : "reading the source", step.Table, step.Done, step.Total))), stop));
+        var report = await WorkDisplay.ShowAsync(invocation, show => comparison.RunAsync(options, new Reporting<CompareProgress>(
+            step => show(new WorkStep(step.Folding ? "folding the vault" : "reading the source", step.Table, step.Done, step.Total))), stop));
         invocation.Answer(report, output => Write(report, output));
         return (int)report.ExitCode;
     }
 
     static void Write(CompareReport report, TextWriter output)
     {
+        output.WriteLine(report.ExitCode switch
+        {
+            ExitCode.Done => $"{report.Vault} holds what {report.Source} holds, up to {report.Lsn}.",
+            ExitCode.Difference => $"{report.Vault} DIFFERS from {report.Source}:",
+            _ => $"Not every table of {report.Source} could be compared:",
+        });
         var lines = new Columns("  ");
         foreach (var table in report.Tables)
-            lines.Add(table.Table, Words.Count(table.SourceRows), table.Equal switch
+            lines.Add(table.Table, Words.Count(table.SourceRows), "rows, " + (table.Equal switch
             {
-                true => "rows, equal",
-                false => $"rows, DIFFERENT: the vault has {Words.Count(table.VaultRows)}",
-                null => $"rows, not compared: {table.Note}",
-            });
+                true => "equal",
+                false => $"DIFFERENT: the vault has {Words.Count(table.VaultRows)}",
+                null => "not compared",
+            }) + (table.Note is { } note ? $" ({note})" : ""));
         lines.Write(output);
         foreach (var table in report.Tables)
             foreach (var difference in table.Differences)
-                output.WriteLine($"{table.Table} {difference.Key}: {difference.What}");
-        output.WriteLine(FormattableString.Invariant(
-            $"{Words.Count(report.Rows)} rows of {report.Tables.Count} tables compared with {report.Source} in {report.Seconds:0.0} s, durable up to {report.Lsn}."));
+                output.WriteLine($"  {table.Table} {difference.Key}: {difference.What}");
+        output.WriteLine(FormattableString.Invariant($"{Words.Count(report.Rows)} rows in {report.Seconds:0.0} s."));
     }
 
     static void Write(VaultVerificationReport report, string vault, TextWriter output)
