@@ -105,16 +105,25 @@ readonly struct LongCodec : IValueCodec<long>
 
 readonly struct FloatCodec : IValueCodec<float>
 {
-    public bool TryParse(ReadOnlySpan<byte> text, out float value) =>
-        float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value);
+    public bool TryParse(ReadOnlySpan<byte> text, out float value)
+    {
+        var parsed = float.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value);
+        // .NET's own NaN is negative, which other programs print.
+        value = float.IsNaN(value) ? BitConverter.Int32BitsToSingle(0x7FC0_0000) : value;
+        return parsed;
+    }
 
     public int Format(float value, Span<byte> target) => FloatText.Format(value, target);
 }
 
 readonly struct DoubleCodec : IValueCodec<double>
 {
-    public bool TryParse(ReadOnlySpan<byte> text, out double value) =>
-        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value);
+    public bool TryParse(ReadOnlySpan<byte> text, out double value)
+    {
+        var parsed = double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value);
+        value = double.IsNaN(value) ? BitConverter.Int64BitsToDouble(0x7FF8_0000_0000_0000) : value;
+        return parsed;
+    }
 
     public int Format(double value, Span<byte> target) => FloatText.Format(value, target);
 }

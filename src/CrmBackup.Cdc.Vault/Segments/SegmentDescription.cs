@@ -12,7 +12,14 @@ public sealed record SegmentOrigin(Guid Vault, VaultFormat Format, ulong SystemI
 /// <param name="Column">Its name in the file: the user's own, unless that was taken.</param>
 /// <param name="Twin">How the typed value is written.</param>
 /// <param name="OldColumn">Where the value before the event stands: key columns of changes segments.</param>
-public sealed record SegmentColumn(short AttNum, string Column, string Twin, string? OldColumn = null);
+public sealed record SegmentColumn(short AttNum, string Column, string Twin, string? OldColumn = null)
+{
+    /// <summary>The columns that a segment of this kind and shape has, in the order of the tuples.</summary>
+    public static IReadOnlyList<SegmentColumn> Of(SegmentKind kind, RelationShape shape) => TableLayout.New(kind, shape).Columns;
+
+    /// <summary>The columns of rows of this shape, wherever they are shown.</summary>
+    public static IReadOnlyList<SegmentColumn> Of(RelationShape shape) => Of(SegmentKind.Base, shape);
+}
 
 /// <summary>What a segment says about itself, as JSON under the key <c>crmbackup</c> of its Parquet key-value metadata:
 /// with it a lone file can be taken back into a vault whose commits are gone.</summary>

@@ -91,6 +91,15 @@ public sealed class SegmentFile : IDisposable
         _ => throw new InvalidOperationException($"a {Description.Kind} segment holds no events"),
     };
 
+    /// <summary>The transactions in commit order, each once: cheap, of the events only three columns are read.</summary>
+    public IEnumerable<TransactionStamp> ReadTransactions() => Description.Kind switch
+    {
+        SegmentKind.Log => TransactionReader.Read(_parquet, "commit_lsn", "commit_time", "xid"),
+        SegmentKind.Changes => TransactionReader.Read(
+            _parquet, MetadataColumn.CommitLsn, MetadataColumn.CommitTime, MetadataColumn.Xid),
+        _ => throw new InvalidOperationException($"a {Description.Kind} segment holds no events"),
+    };
+
     /// <summary>The rows of a base segment, as tuples. Valid until the enumeration moves on.</summary>
     public IEnumerable<ReadOnlyMemory<byte>> ReadRows() => Description.Kind == SegmentKind.Base
         ? new TableSegmentReader(_parquet, Description).Rows()
