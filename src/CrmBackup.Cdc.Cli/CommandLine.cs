@@ -11,9 +11,9 @@ static class CommandLine
     /// <summary>The verbs in the order one meets them. A verb that is not here does not exist yet.</summary>
     static IEnumerable<Verb> Verbs() =>
     [
-        new InitCommand(), new RunCommand(), new CaptureCommand(), new ArchiveCommand(), new WorkerCommand(), new StatusCommand(),
+        new InitCommand(), new CheckCommand(), new RunCommand(), new CaptureCommand(), new ArchiveCommand(), new WorkerCommand(), new StatusCommand(),
         new PointsCommand(), new MarkCommand(), new WaitCommand(), new RestoreCommand(), new VerifyCommand(), new SettleCommand(),
-        new PruneCommand(),
+        new SqlCommand(), new PruneCommand(),
     ];
 
     public static async Task<int> RunAsync(IReadOnlyList<string> words, Terminal terminal, CancellationToken stop)

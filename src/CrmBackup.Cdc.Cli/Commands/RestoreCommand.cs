@@ -86,7 +86,7 @@ sealed class RestoreCommand : Verb
         var restore = new InPlaceRestore(await invocation.OpenVaultAsync(stop), invocation.Clock, invocation.Logging.CreateLogger<Restorer>());
         if (invocation.Get(_dropOld))
         {
-            var gone = await restore.DropOldAsync(source, invocation.IsConfirmed("Drop the databases that restores in place have kept?"), stop);
+            var gone = await InPlaceRestore.DropOldAsync(source, invocation.IsConfirmed("Drop the databases that restores in place have kept?"), stop);
             invocation.Answer(new Dropped(gone), output => output.WriteLine(
                 gone.Count == 0 ? "No database from before a restore in place is kept." : $"Dropped: {string.Join(", ", gone)}."));
             return (int)ExitCode.Done;

@@ -65,6 +65,7 @@ sealed class SettleCommand : Verb
                 vault.State, invocation.Settings.Settle, SourceTime.From(invocation.Clock.GetUtcNow()), invocation.Get(_now)) is { } plan)
                 await writer.CommitAsync(
                     await job.RunAsync(plan, vault.State.Shape, $"{writer.Epoch:D8}-{Guid.NewGuid():N}", stop), stop);
+            await SqlViews.WriteAsync(vault, stop);
             return true;
         }
     }

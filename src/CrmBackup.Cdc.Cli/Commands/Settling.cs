@@ -18,7 +18,14 @@ static class Settling
         var desk = new SettleDesk(
             plane, vault.Medium, () => vault.State, invocation.Settings.Jobs, invocation.Clock, invocation.Logging.CreateLogger<SettleDesk>());
         return new SettleLoop(
-            vault, desk, commit, invocation.Settings.Settle, invocation.Clock, invocation.Logging.CreateLogger<SettleLoop>());
+            vault, desk, CommitAsync, invocation.Settings.Settle, invocation.Clock, invocation.Logging.CreateLogger<SettleLoop>());
+
+        // The analysts' text stands in the vault after each settle.
+        async Task CommitAsync(CommitContent content, CancellationToken stop)
+        {
+            await commit(content, stop);
+            await SqlViews.WriteAsync(vault, stop);
+        }
     }
 
     /// <param name="alone">The worker has no archive beside it: it reads the vault anew for each job.</param>

@@ -104,7 +104,7 @@ public sealed class InPlaceRestore(BackupVault vault, TimeProvider clock, ILogge
 
     /// <summary>Drops what earlier restores in place kept.</summary>
     /// <returns>The names of the databases that are gone (or, unconfirmed, none).</returns>
-    public async Task<IReadOnlyList<string>> DropOldAsync(string source, bool confirmed, CancellationToken stop)
+    public static async Task<IReadOnlyList<string>> DropOldAsync(string source, bool confirmed, CancellationToken stop)
     {
         var settings = ConnectionText.Parse(source);
         await using var server = await TargetDatabase.OpenServerAsync(settings, stop);

@@ -57,7 +57,7 @@ public sealed class InPlaceRestoreTests(PostgresFixture postgres)
         Assert.Equal("after", await postgres.Server.ExecuteAsync("SELECT v FROM t LIMIT 1", source.Name));
         Assert.Equal("later", await postgres.Server.ExecuteAsync("SELECT v FROM t LIMIT 1", undone.OldDatabase!));
 
-        Assert.Equal([undone.OldDatabase!], await restore.DropOldAsync(source.ConnectionString, confirmed: true, default));
+        Assert.Equal([undone.OldDatabase!], await InPlaceRestore.DropOldAsync(source.ConnectionString, confirmed: true, default));
         Assert.Equal(1L, await postgres.Server.ExecuteAsync($"SELECT count(*) FROM pg_database WHERE starts_with(datname, '{source.Name}')"));
         await postgres.Server.ExecuteAsync($"DROP OWNED BY {role}; DROP ROLE {role}", source.Name);
     }

@@ -172,7 +172,7 @@ public sealed class RestoreTests(PostgresFixture postgres)
         var refused = await Assert.ThrowsAsync<RefusedException>(() => RestoreAsync(vault, options with { Target = other.ConnectionString }));
         Assert.Contains("public.there", refused.Message);
         var dry = await RestoreAsync(vault, options with { Target = postgres.Server.ConnectionString("not_there"), DryRun = true });
-        Assert.Equal(1, dry.Tables.Count);
+        Assert.Single(dry.Tables);
         Assert.Equal(0L, await postgres.Server.ExecuteAsync("SELECT count(*) FROM pg_database WHERE datname = 'not_there'"));
     }
 
