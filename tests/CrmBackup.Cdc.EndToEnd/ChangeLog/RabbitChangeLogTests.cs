@@ -37,16 +37,18 @@ public sealed class RabbitChangeLogTests(RabbitFixture rabbit, ITestOutputHelper
     public async Task A_block_that_no_queue_took_fails_the_next_call()
     {
         var epoch = Guid.NewGuid();
-        await Capture.PublishAsync(TestBlocks.Make(epoch, 0), Stop);
+        // So few bytes that capture does not look at the queue: only the returned message can tell.
+        await using var capture = Open(_options with { WaitingBytesMax = 1 << 20 });
+        await capture.PublishAsync(TestBlocks.Make(epoch, 0), Stop);
         await using (var channel = await ChannelAsync())
             await channel.QueueDeleteAsync($"{_options.Name}.stream");
 
         await Assert.ThrowsAsync<ChangeLogInterruptedException>(async () =>
         {
             for (ulong number = 1; number < 1000; number++)
-                await Capture.PublishAsync(TestBlocks.Make(epoch, number), Stop);
+                await capture.PublishAsync(TestBlocks.Make(epoch, number), Stop);
         });
-        await Capture.PublishAsync(TestBlocks.Make(epoch, 77), Stop);
+        await capture.PublishAsync(TestBlocks.Make(epoch, 77), Stop);
         Assert.Equal([77UL], await TakeAsync(BlockKind.Stream, 1));
     }
 

@@ -6,19 +6,24 @@ namespace CrmBackup.Cdc.EndToEnd;
 
 sealed class ContainerRabbit : RabbitServer
 {
+    const string LoadedFrom = "/etc/rabbitmq/definitions.json";
     readonly RabbitMqContainer _container;
 
-    public ContainerRabbit(IReadOnlyDictionary<string, string> settings)
+    public ContainerRabbit(IReadOnlyDictionary<string, string> settings, string? definitions)
     {
         var lines = string.Concat(settings.Select(line => $"{line.Key} = {line.Value}\n"));
-        _container = new RabbitMqBuilder("rabbitmq:4")
+        if (definitions is not null)
+            lines += $"load_definitions = {LoadedFrom}\n";
+        var builder = new RabbitMqBuilder("rabbitmq:4")
             .WithUsername("crmbackup")
             .WithPassword(Password)
             .WithHostname("crmbackup")
             .WithPortBinding(Port, 5672)
             .WithCreateParameterModifier(Containers.OnLoopback)
-            .WithResourceMapping(Encoding.UTF8.GetBytes(lines), "/etc/rabbitmq/conf.d/50-tests.conf")
-            .Build();
+            .WithResourceMapping(Encoding.UTF8.GetBytes(lines), "/etc/rabbitmq/conf.d/50-tests.conf");
+        if (definitions is not null)
+            builder = builder.WithResourceMapping(File.ReadAllBytes(definitions), LoadedFrom);
+        _container = builder.Build();
     }
 
     public override async Task StartAgainAsync()

@@ -1,6 +1,6 @@
 namespace CrmBackup.Cdc.EndToEnd;
 
-sealed class LocalRabbit(IReadOnlyDictionary<string, string> settings) : RabbitServer
+sealed class LocalRabbit(IReadOnlyDictionary<string, string> settings, string? definitions) : RabbitServer
 {
     readonly string _home = Directory.CreateTempSubdirectory("crmbackup-rabbit-").FullName;
     readonly string _node = $"crmbackup{Guid.NewGuid().ToString("N")[..8]}@localhost";
@@ -52,6 +52,8 @@ sealed class LocalRabbit(IReadOnlyDictionary<string, string> settings) : RabbitS
             ["log.file"] = "false",
             ["log.console"] = "true",
         };
+        if (definitions is not null)
+            all["load_definitions"] = definitions;
         foreach (var (name, value) in settings)
             all[name] = value;
         await File.WriteAllLinesAsync(Path.Combine(_home, "rabbitmq.conf"), all.Select(line => $"{line.Key} = {line.Value}"));

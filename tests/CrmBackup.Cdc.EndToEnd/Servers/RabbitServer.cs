@@ -14,10 +14,11 @@ public abstract class RabbitServer : IAsyncDisposable
     public Uri AmqpUri => new($"amqp://crmbackup:{Password}@127.0.0.1:{Port}/");
 
     /// <param name="settings">Lines of <c>rabbitmq.conf</c>, over the tests' defaults.</param>
-    public static async Task<RabbitServer> StartAsync(IReadOnlyDictionary<string, string>? settings = null)
+    /// <param name="definitions">A file of definitions to load at the start; their users are then the only ones.</param>
+    public static async Task<RabbitServer> StartAsync(IReadOnlyDictionary<string, string>? settings = null, string? definitions = null)
     {
         settings ??= new Dictionary<string, string>();
-        RabbitServer server = Containers.Available ? new ContainerRabbit(settings) : new LocalRabbit(settings);
+        RabbitServer server = Containers.Available ? new ContainerRabbit(settings, definitions) : new LocalRabbit(settings, definitions);
         await server.StartAgainAsync();
         return server;
     }
@@ -42,6 +43,11 @@ public abstract class RabbitServer : IAsyncDisposable
             try
             {
                 await using var connection = await factory.CreateConnectionAsync();
+                return true;
+            }
+            catch (BrokerUnreachableException refused) when (refused.InnerException is AuthenticationFailureException)
+            {
+                // It answers; a broker that loads definitions has their users only.
                 return true;
             }
             catch (BrokerUnreachableException failure)

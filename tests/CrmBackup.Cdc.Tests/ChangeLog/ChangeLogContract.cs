@@ -139,16 +139,20 @@ public abstract class ChangeLogContract : IAsyncLifetime
         await Capture.PublishAsync(TestBlocks.Make(epoch, 0), Stop);
         await firstGotOne.Task.WaitAsync(Stop);
         var second = TakeAsync(BlockKind.Stream, 1);
-        for (ulong number = 1; number <= 5; number++)
+        // Time enough for the second to take its place.
+        for (ulong number = 1; number <= 20; number++)
+        {
             await Capture.PublishAsync(TestBlocks.Make(epoch, number), Stop);
-        while (firstSaw.Count < 6)
+            await Task.Delay(20, Stop);
+        }
+        while (firstSaw.Count < 21 && !second.IsCompleted)
             await Task.Delay(10, Stop);
         Assert.False(second.IsCompleted);
 
         await first.CancelAsync();
         await firstReader;
-        await Capture.PublishAsync(TestBlocks.Make(epoch, 6), Stop);
-        Assert.Equal([6UL], await second);
+        await Capture.PublishAsync(TestBlocks.Make(epoch, 21), Stop);
+        Assert.Equal([21UL], await second);
     }
 
     [Fact]
