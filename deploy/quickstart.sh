@@ -17,10 +17,10 @@ for option in "$@"; do
     esac
 done
 
-# Docker but no PostgreSQL: the same script runs in a container of the .NET SDK's image, and leaves nothing on this machine.
-if [ -z "$(postgres_bin)" ] && timeout 10 docker info >/dev/null 2>&1; then
-    echo "PostgreSQL is not installed here, but Docker is: running in a container of mcr.microsoft.com/dotnet/sdk:10.0."
-    exec docker run --rm --init $([ -t 0 ] && echo -it) -v "$root:/src:ro" mcr.microsoft.com/dotnet/sdk:10.0 bash -c \
+# Docker but no PostgreSQL: the same script runs in a container of an image with the .NET SDK 10, and leaves nothing on this machine.
+if [ -z "$(postgres_bin)" ] && [ -n "${DOTNET_SDK_IMAGE:-}" ] && timeout 10 docker info >/dev/null 2>&1; then
+    echo "PostgreSQL is not installed here, but Docker is: running in a container of $DOTNET_SDK_IMAGE."
+    exec docker run --rm --init $([ -t 0 ] && echo -it) -v "$root:/src:ro" "$DOTNET_SDK_IMAGE" bash -c \
         'mkdir /tmp/crmbackup && tar -C /src --exclude=artifacts --exclude=.git -c . | tar -C /tmp/crmbackup -x && exec /tmp/crmbackup/deploy/quickstart.sh "$@"' - "$@"
 fi
 need_dotnet
