@@ -66,7 +66,8 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
     {
         if (InTransaction)
             throw new FormatViolationException("an idle position came inside a transaction");
-        if (at.Lsn > Position.Lsn)
+        // On a quiet source the position stands still, and time goes on.
+        if (at.Lsn >= Position.Lsn)
             (Position, Time) = (at, time);
     }
 

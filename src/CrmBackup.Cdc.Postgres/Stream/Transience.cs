@@ -15,6 +15,9 @@ public static class Transience
         PostgresException spoken => spoken.SqlState
             is PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown or PostgresErrorCodes.CannotConnectNow
             or PostgresErrorCodes.TooManyConnections || spoken.SqlState.StartsWith("08", StringComparison.Ordinal),
+        // A walsender that shuts down ends its COPY with CommandComplete; Npgsql 10 has no better word for it.
+        NpgsqlException when failure.Message.StartsWith("Received backend message CommandComplete while expecting CopyData",
+            StringComparison.Ordinal) => true,
         NpgsqlException => failure.InnerException is { } inner && IsTransient(inner),
         IOException or SocketException or TimeoutException => true,
         _ => false,
