@@ -11,6 +11,7 @@ public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbi
     RabbitServer? Broker(Transport transport) => transport == Transport.Broker ? rabbit.Server : null;
 
     [Theory]
+    [Trait("Run", "Full")]
     [InlineData(Transport.Embedded)]
     [InlineData(Transport.Broker)]
     public async Task Sigterm_flushes_and_ends_with_0_and_a_second_writer_is_refused_in_words(Transport transport)
@@ -34,6 +35,7 @@ public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbi
     }
 
     [Fact]
+    [Trait("Run", "Full")]
     public async Task Run_once_from_a_timer_catches_up_settles_verifies_and_ends_with_0()
     {
         await using var crm = await Protected.InitAsync(postgres.Server, null, await CrmSample.CreateDatabaseAsync(postgres.Server, 0.01));
@@ -51,6 +53,7 @@ public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbi
     }
 
     [Fact]
+    [Trait("Run", "Full")]
     public async Task After_a_restore_in_place_the_running_run_protects_the_new_database_without_a_person()
     {
         await using var crm = await Protected.InitAsync(postgres.Server, null, await CrmSample.CreateDatabaseAsync(postgres.Server, 0.05));

@@ -34,15 +34,23 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
             postgres.Server.ConnectionString(crm.Database + "_early"));
         Assert.True(refused.ExitCode is 0 or 3, refused.Errors);
         await crm.StopAsync();
-        foreach (var moment in moments)
+        var full = Environment.GetEnvironmentVariable("CRMBACKUP_TESTS_FULL") is { Length: > 0 };
+        var states = 0;
+        foreach (var (number, moment) in moments.Index())
         {
             await EqualsAsync(crm, $"lsn:{moment.Lsn}", moment);
+            states++;
+            // A time is only another word for a position: every fifth one, in the short run.
+            if (!full && number % 5 != 0)
+                continue;
             await EqualsAsync(crm, moment.Time.ToString("yyyy-MM-dd HH:mm:ss.ffffffzzz"), moment);
+            states++;
         }
-        output.WriteLine($"passed({transport.ToString().ToLowerInvariant()}) = {moments.Count * 2} restored states");
+        output.WriteLine($"passed({transport.ToString().ToLowerInvariant()}) = {states} restored states");
     }
 
     [Theory]
+    [Trait("Run", "Full")]
     [InlineData(Transport.Embedded)]
     [InlineData(Transport.Broker)]
     public async Task Twenty_kills_under_load_lose_nothing_and_need_nobody(Transport transport)
