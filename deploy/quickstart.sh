@@ -230,6 +230,12 @@ crmbackup settle --vault "$vault" --now
     END { for (d in n) printf "%9.1f KiB in %3d files  %s\n", b[d] / 1024, n[d], d }' | sort -k6)
 crmbackup verify --vault "$vault"
 
+step "For analysts: nothing of ours is needed to read it"
+"$work/bin/crmbackup" sql --vault "$vault" >"$work/crm.sql" || fail "no views"
+show "crmbackup sql --vault vault > crm.sql      # $(wc -l <"$work/crm.sql") lines: views of every table, now and at any moment"
+echo "And then, wherever DuckDB is and the vault can be read:"
+echo "duckdb -init crm.sql -c 'SELECT stage, count(*) AS deals, sum(amount) AS amount FROM public.opportunities GROUP BY stage ORDER BY amount DESC'"
+
 step "Done"
 if [ -n "$keep" ]; then
     cat >"$work/stop.sh" <<END

@@ -69,8 +69,21 @@ sealed class CoverageSweep(VaultState state, IReadOnlySet<int>? only)
             if (low <= high)
                 holes.Add(new Span(low, high));
         }
+        foreach (var gap in state.Gaps.Where(gap => gap.Scope == GapScope.Database && gap.After.Timeline == timeline))
+        {
+            // Tables that nobody had heard of yet are no hole of their own: nothing is known until the first base after the gap.
+            var low = gap.After.Lsn.Value + 1;
+            var high = Math.Min(end, Resumes(gap.After, lives) - 1);
+            if (low <= high)
+                holes.Add(new Span(low, high));
+        }
         return Subtract(new Span(start.Value, end), Merge(holes));
     }
+
+    /// <summary>Where something is known again after a gap of the database: its first base, or its schema if there never was a table.</summary>
+    ulong Resumes(Position gap, List<Life> lives) =>
+        (lives.Count > 0 ? state.Bases.Select(complete => complete.From) : state.Schemas.Select(schema => schema.From))
+        .Where(from => from.Timeline == gap.Timeline && from.Lsn > gap.Lsn).Select(from => from.Lsn.Value).DefaultIfEmpty(ulong.MaxValue).Min();
 
     /// <summary>Before the first relation (or, in a database without tables, the first schema) was known nothing can be said.</summary>
     ulong? Start(List<Life> lives, uint timeline)

@@ -24,7 +24,7 @@ public sealed class SqlViews
     public static async Task WriteAsync(BackupVault vault, CancellationToken stop)
     {
         var text = Text(vault, vault.Medium.Location, stop);
-        await vault.Medium.TryCreateAsync(VaultPath.Views(vault.State.Head), Encoding.UTF8.GetBytes(text), stop);
+        await ViewsFile.WriteAsync(vault.Medium, vault.State.Head, text, stop);
     }
 
     string Write(string location)

@@ -83,6 +83,19 @@ public sealed class FindingTheDisaster : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_settled_vault_with_the_views_in_it_verifies_and_tells_the_same_story()
+    {
+        var before = await FindAsync(new SearchOptions { Around = VaultWithHistory.At(9, 30), Within = TimeSpan.FromHours(1) });
+        var settled = await Cli.RunAsync($"settle --now --vault {_vault.Root}");
+        Assert.True(settled.Code == 0, string.Join('\n', settled.Log));
+        Assert.NotEmpty(Directory.GetFiles(Path.Combine(_vault.Root, "sql")));
+        var verified = await Cli.RunAsync($"verify --vault {_vault.Root}");
+        Assert.True(verified.Code == 0, verified.Data);
+        var after = await FindAsync(new SearchOptions { Around = VaultWithHistory.At(9, 30), Within = TimeSpan.FromHours(1) });
+        Assert.Equal(JsonSerializer.Serialize(before), JsonSerializer.Serialize(after));
+    }
+
+    [Fact]
     public async Task A_vault_that_nobody_writes_any_more_does_not_protect()
     {
         var json = await Cli.RunAsync($"status --vault {_vault.Root} --output json");

@@ -55,6 +55,21 @@ public sealed class CoverageTests
     }
 
     [Fact]
+    public void Between_a_database_that_was_replaced_and_the_first_base_of_the_new_one_nothing_is_covered()
+    {
+        // In place: the old tables end where the new stream opens, the new ones are known a little later, and based after that.
+        var state = new PlanVault().Relation(PlanVault.Shape(1, 100)).Base(1, 100).Gap(GapScope.Database, 0, 140)
+            .Relation(PlanVault.Shape(1, 150, version: 2, dropped: true)).Schema(150).Covered(170).State;
+        Assert.Equal(PlanVault.At(140), Coverage.Of(state).Latest);
+
+        state = new PlanVault(state).Relation(PlanVault.Shape(2, 160)).Covered(180).State;
+        Assert.Equal(PlanVault.At(140), Coverage.Of(state).Latest);
+
+        state = new PlanVault(state).Base(2, 165).Covered(200).State;
+        Assert.Equal([(100UL, 140UL), (165, 200)], Coverage.Of(state).Database.Select(range => (range.From.Lsn.Value, range.UpTo.Lsn.Value)));
+    }
+
+    [Fact]
     public void A_table_born_later_is_no_hole_before_its_birth_and_none_after_its_end()
     {
         var state = new PlanVault().Relation(PlanVault.Shape(1, 100)).Base(1, 100)

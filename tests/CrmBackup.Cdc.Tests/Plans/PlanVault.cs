@@ -9,7 +9,9 @@ sealed class PlanVault
     readonly List<TransactionStamp> _flush = [];
     CommitContent _content = new();
 
-    public VaultState State { get; private set; } = VaultState.Empty;
+    public PlanVault(VaultState? state = null) => State = state ?? VaultState.Empty;
+
+    public VaultState State { get; private set; }
 
     public static Position At(ulong lsn, uint timeline = 1) => new(timeline, new Lsn(lsn));
 
@@ -32,6 +34,9 @@ sealed class PlanVault
         BaseChunks = [new BaseChunk(relation, id, 0, snapshot, 1, 0, null, false, 0)],
         Bases = [new BaseComplete(relation, id, At(from, timeline))],
     });
+
+    public PlanVault Schema(ulong from, uint timeline = 1) =>
+        Commit(new CommitContent { Schemas = [new SchemaVersion(Sha256.Zero, At(from, timeline), null)] });
 
     public PlanVault Gap(GapScope scope, int relation, ulong after, uint timeline = 1) => Commit(new CommitContent
     {
