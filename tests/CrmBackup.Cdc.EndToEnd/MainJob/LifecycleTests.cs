@@ -22,7 +22,7 @@ public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbi
         string[] second = transport == Transport.Embedded ? ["run"] : ["archive", "--broker", rabbit.Server.AmqpUri.ToString()];
         var refused = await Crmbackup.RunAsync([.. second, "--source", crm.Source, "--vault", crm.Vault]);
         refused.MustBe(3);
-        Assert.Contains("pid", refused.Errors);
+        Assert.Contains("process", refused.Errors);
         Assert.DoesNotContain("   at ", refused.Errors);
         await crm.ExecuteAsync("UPDATE accounts SET name = name || ' Ltd.' WHERE id <= 10");
         var state = await TrueState.OfAsync(crm.Source);
