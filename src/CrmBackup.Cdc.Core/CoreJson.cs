@@ -7,11 +7,14 @@ namespace CrmBackup.Cdc.Core;
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase,
     UseStringEnumConverter = true,
+    // A jsonb of the source sorts its keys.
+    AllowOutOfOrderMetadataProperties = true,
     DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
     Converters = [typeof(LsnJson), typeof(Sha256Json), typeof(SourceTimeJson)])]
 [JsonSerializable(typeof(ControlEntry))]
 [JsonSerializable(typeof(ArchiveRequest))]
 [JsonSerializable(typeof(CommitContent))]
+[JsonSerializable(typeof(CommitContent[]))]
 [JsonSerializable(typeof(VaultState))]
 [JsonSerializable(typeof(VaultIdentity))]
 [JsonSerializable(typeof(CatalogTable))]

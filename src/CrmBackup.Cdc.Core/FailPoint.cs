@@ -14,4 +14,6 @@ public static class FailPoint
     public const string BeforeCommit = "before-commit";
     /// <summary>The commit is durable, the slot does not know it.</summary>
     public const string BeforeConfirm = "before-confirm";
+    /// <summary>A settle job's segments have their final names, nobody was told of them.</summary>
+    public const string MidSettle = "mid-settle";
 }

@@ -9,6 +9,7 @@ namespace CrmBackup.Cdc.Core;
 [JsonDerivedType(typeof(Inventory), "inventory")]
 [JsonDerivedType(typeof(IdlePosition), "idle")]
 [JsonDerivedType(typeof(SequencesSampled), "sequences")]
+[JsonDerivedType(typeof(CatalogSeen), "catalog")]
 [JsonDerivedType(typeof(BaseChunkRead), "chunk")]
 [JsonDerivedType(typeof(SchemaDumped), "schema")]
 [JsonDerivedType(typeof(OrderFailed), "failed")]
@@ -27,10 +28,11 @@ public abstract record ControlEntry
     {
         try
         {
-            return JsonSerializer.Deserialize(entry[1..], CoreJson.Default.ControlEntry)
+            return JsonSerializer.Deserialize(entry.IsEmpty ? entry : entry[1..], CoreJson.Default.ControlEntry)
                 ?? throw new FormatViolationException("a control entry is null");
         }
-        catch (JsonException failure)
+        // Not supported: it does not say which one it is.
+        catch (Exception failure) when (failure is JsonException or NotSupportedException)
         {
             throw new FormatViolationException($"a control entry cannot be read: {failure.Message}", failure);
         }
@@ -47,7 +49,14 @@ public abstract record ControlEntry
 /// <param name="Fidelity">What is not captured exactly with this set-up, in words (no event triggers, row filters, …).</param>
 public sealed record StreamOpened(
     Position SlotAt, Position StartedAt, int ServerVersion, string Database, Guid Incarnation,
-    bool AllTables, IReadOnlyList<string> Fidelity) : ControlEntry;
+    bool AllTables, IReadOnlyList<string> Fidelity) : ControlEntry
+{
+    /// <summary>Why capture made the slot anew, in words; null when it did not.</summary>
+    public string? Renewed { get; init; }
+
+    /// <summary>Where the timeline of the archive's position ended, when the source is on a later one.</summary>
+    public Lsn? BranchedAt { get; init; }
+}
 
 /// <summary>All protected tables as the catalog shows them now; follows <see cref="StreamOpened"/> in every epoch.</summary>
 /// <param name="At">Everything visible to the inventory was committed at or before this position.</param>
@@ -59,6 +68,33 @@ public sealed record IdlePosition(Position At, SourceTime Time) : ControlEntry;
 /// <summary>All sequences, read after everything up to <paramref name="At"/> had been received.</summary>
 public sealed record SequencesSampled(Position At, IReadOnlyList<SequenceState> Sequences) : ControlEntry;
 
+/// <summary>The catalog as one snapshot saw it (rule 15): sent when it differs from the look before, first in every epoch, and now and then.
+/// Whether messages of ours explain a difference, the archive judges.</summary>
+/// <param name="Snapshot"><c>pg_current_snapshot()</c> of the look.</param>
+/// <param name="Before">Position of the source when the look began: what a transaction did that ended later, it may not have seen.</param>
+/// <param name="At">A position after everything that the look saw; null: nothing differs from the look before.</param>
+/// <param name="Triggers">Our event triggers; another text means that they were changed, and may have been silent.</param>
+/// <param name="Schema">Digest of schema objects.</param>
+/// <param name="Columns">Digest of columns, each with the transaction that wrote it.</param>
+/// <param name="Touched">Tables with columns written since the look before.</param>
+/// <param name="Problems">What of our set-up is missing or was changed, in words; empty when all is well.</param>
+public sealed record CatalogSeen(
+    string Snapshot, Lsn Before, Position? At, string Triggers, string Schema, string Columns, IReadOnlyList<TouchedTable> Touched,
+    IReadOnlyList<string> Problems) : ControlEntry
+{
+    /// <summary>Until when this session is known to have seen no difference.</summary>
+    public Lsn UnchangedTo { get; init; }
+
+    /// <summary>What became of our publication, in words: rows may be missing from the stream since. Null when it is as init left it.</summary>
+    public string? PublicationDamage { get; init; }
+
+    /// <summary>What capture needs in the source to open a stream or read a base is gone; the open stream goes on.</summary>
+    public bool SetupUnusable { get; init; }
+}
+
+/// <param name="Columns">Attnums.</param>
+public sealed record TouchedTable(uint Oid, IReadOnlyList<short> Columns);
+
 /// <summary>Last entry of a base chunk's answer.</summary>
 /// <param name="Snapshot"><c>pg_current_snapshot()</c> under which the rows were read.</param>
 /// <param name="Table">The table as that same snapshot's transaction saw it; the rows' columns are its non-generated columns in attnum order.</param>
@@ -68,9 +104,26 @@ public sealed record BaseChunkRead(string Snapshot, CatalogTable Table, Position
 /// <summary>Last entry of a schema dump's answer: the dump is exact for every position between the two barriers that no DDL parts.</summary>
 public sealed record SchemaDumped(Position Before, Position After) : ControlEntry;
 
+/// <summary>Why an order was not carried out, as far as the archive acts on it.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<OrderFailure>))]
+public enum OrderFailure
+{
+    /// <summary>Nothing stands against asking again after a pause.</summary>
+    [JsonStringEnumMemberName("later")]
+    Later,
+
+    /// <summary>The table does not exist any more: do not ask again.</summary>
+    [JsonStringEnumMemberName("gone")]
+    Gone,
+
+    /// <summary>The table was rewritten since its base began: the chunks read before do not fit, the base starts anew.</summary>
+    [JsonStringEnumMemberName("rewritten")]
+    Rewritten,
+}
+
 /// <summary>The order could not be carried out now.</summary>
-/// <param name="Gone">The table does not exist any more: do not ask again.</param>
-public sealed record OrderFailed(string Reason, bool Gone) : ControlEntry;
+/// <param name="Reason">For people.</param>
+public sealed record OrderFailed(string Reason, OrderFailure Failure = OrderFailure.Later) : ControlEntry;
 
 /// <summary>What the archive tells capture.</summary>
 [JsonPolymorphic(TypeDiscriminatorPropertyName = "is")]
@@ -89,7 +142,8 @@ public abstract record ArchiveRequest
             return JsonSerializer.Deserialize(bytes, CoreJson.Default.ArchiveRequest)
                 ?? throw new FormatViolationException("an archive request is null");
         }
-        catch (JsonException failure)
+        // Not supported: it does not say which one it is.
+        catch (Exception failure) when (failure is JsonException or NotSupportedException)
         {
             throw new FormatViolationException($"an archive request cannot be read: {failure.Message}", failure);
         }
@@ -98,7 +152,9 @@ public abstract record ArchiveRequest
 
 /// <summary>Begin a new epoch at the archive's durable position. Capture ends whatever stream it has. Sent again until blocks of the epoch come.</summary>
 /// <param name="At">Null when the vault is empty.</param>
-public sealed record StartStream(Guid Epoch, Guid Vault, ulong SystemIdentifier, Position? At, Guid? Incarnation) : ArchiveRequest;
+/// <param name="CatalogSeen">The snapshot of the last <see cref="Core.CatalogSeen"/> that the vault knows.</param>
+public sealed record StartStream(
+    Guid Epoch, Guid Vault, ulong SystemIdentifier, Position? At, Guid? Incarnation, string? CatalogSeen = null) : ArchiveRequest;
 
 /// <summary>Everything up to here is on the medium: the slot may advance.</summary>
 public sealed record DurableAt(Guid Epoch, Position At) : ArchiveRequest;

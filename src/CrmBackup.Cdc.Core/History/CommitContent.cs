@@ -70,14 +70,22 @@ public sealed record Gap(GapScope Scope, int Relation, Position After, Position?
 /// <summary>The schema as one pg_dump saw it, valid for every position in [From, Until): no DDL lies between.</summary>
 /// <param name="Hash">Of its manifest; the folder's name under <c>schema/</c>.</param>
 /// <param name="Until">Null until a DDL ends it. Later commits repeat the version with Until set.</param>
-public sealed record SchemaVersion(Sha256 Hash, Position From, Position? Until);
+/// <param name="DescribedFrom">Definitions sent after this position and up to the target make it the schema of any later moment, until a
+/// schema gap. Null: the dump has no keys to fold them by.</param>
+public sealed record SchemaVersion(Sha256 Hash, Position From, Position? Until, Lsn? DescribedFrom = null);
 
 /// <summary>One sequence, sampled after everything up to a position had been received.</summary>
 public sealed record SequenceState(
     string Schema, string Name, string LastValue, bool IsCalled, string? OwnedByTable = null, short OwnedByColumn = 0, long Increment = 1);
 
 /// <summary>Only the sequences that moved since the sample before.</summary>
-public sealed record SequenceSample(Position At, IReadOnlyList<SequenceState> Sequences);
+public sealed record SequenceSample(Position At, IReadOnlyList<SequenceState> Sequences)
+{
+    /// <summary>Those that the sample before knew and this one could not read: dropped, renamed, or locked at that moment.</summary>
+    public IReadOnlyList<SequenceName> Absent { get; init => field = value ?? []; } = [];
+}
+
+public readonly record struct SequenceName(string Schema, string Name);
 
 public sealed record WriterIdentity(Guid Id, int Epoch, string Host, int Pid);
 

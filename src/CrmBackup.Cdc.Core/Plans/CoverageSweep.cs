@@ -148,6 +148,8 @@ sealed class CoverageSweep(VaultState state, IReadOnlySet<int>? only)
             var until = gap.Until is { } end ? $" until {end}" : "";
             yield return $"{what} after {gap.After}{until}: {gap.Reason}";
         }
+        foreach (var line in Reductions.Told(state))
+            yield return line;
     }
 
     static SourceTime? Later(SourceTime? left, SourceTime? right) =>

@@ -36,9 +36,10 @@ public sealed record RelationPlan(
 }
 
 /// <summary>The stored schema to restore with.</summary>
-/// <param name="Exact">No DDL lies between the dump and the target.</param>
+/// <param name="Exact">No DDL lies between the dump and the target, or none that was not described.</param>
+/// <param name="Described">The definitions sent with the commands between them are folded over the dump.</param>
 /// <param name="SameShapes">Tables and columns are those of the target, whatever else may differ.</param>
-public sealed record SchemaPlan(SchemaVersion Version, bool Exact, bool SameShapes);
+public sealed record SchemaPlan(SchemaVersion Version, bool Exact, bool SameShapes, bool Described = false);
 
 /// <summary>The value a sequence gets.</summary>
 /// <param name="Raise">Raised to the highest value of its owned column: no sample at or after the target holds it.</param>
@@ -64,16 +65,18 @@ public sealed record RestorePlan(
         var relations = live.Select(shape => planner.At(shape, at.Lsn)).ToList();
         var schema = SchemaChoice.At(state, at);
         return new RestorePlan(at, relations, schema, SequenceChoice.At(state, at),
-            [.. FidelityLines(state, relations, schema)],
+            [.. FidelityLines(state, at, relations, schema)],
             relations.SelectMany(relation => relation.Segments()).DistinctBy(segment => segment.Path).Sum(segment => segment.Bytes));
     }
 
-    static IEnumerable<FidelityLine> FidelityLines(VaultState state, List<RelationPlan> relations, SchemaPlan? schema)
+    static IEnumerable<FidelityLine> FidelityLines(VaultState state, Position at, List<RelationPlan> relations, SchemaPlan? schema)
     {
         yield return new FidelityLine($"rows of {relations.Count} tables", Core.Fidelity.Exact);
         yield return schema switch
         {
             null => new FidelityLine("schema", Core.Fidelity.Absent, "no schema was stored: tables have their columns and nothing else"),
+            { Exact: true, Described: true } => new FidelityLine("schema, comments and grants", Core.Fidelity.Exact,
+                $"from {schema.Version.From} and the definitions sent with the commands since"),
             { Exact: true } => new FidelityLine("schema, comments and grants", Core.Fidelity.Exact),
             { SameShapes: true } => new FidelityLine("schema", Core.Fidelity.Approximate,
                 $"from {schema.Version.From}: DDL lies between it and the target, tables and columns are the same"),
@@ -81,10 +84,12 @@ public sealed record RestorePlan(
                 $"from {schema.Version.From}: DDL lies between it and the target, tables were fitted to the columns of the target"),
         };
         yield return new FidelityLine("sequences", Core.Fidelity.Approximate, "not behind the rows, at most one flush ahead; exact at marks");
-        yield return new FidelityLine("unlogged tables", Core.Fidelity.Approximate, "structure only");
-        yield return new FidelityLine("large objects, roles, database settings", Core.Fidelity.Absent, "not part of the stream");
-        if (state.Settings.TryGetValue("fidelity", out var reduced) && reduced.Length > 0)
-            foreach (var line in reduced.Split('\n', StringSplitOptions.RemoveEmptyEntries))
-                yield return new FidelityLine(line, Core.Fidelity.Approximate, "reduced at capture");
+        yield return new FidelityLine("large objects (pg_largeobject)", Core.Fidelity.Absent, "logical decoding does not carry them");
+        yield return new FidelityLine("rows of unlogged, temporary and foreign tables", Core.Fidelity.Absent, "they do not pass the WAL");
+        yield return new FidelityLine("roles and their passwords, tablespaces, settings of databases and roles", Core.Fidelity.Absent,
+            "they belong to the server; globals.sql beside the schema has those that the role might read");
+        yield return new FidelityLine("statistics, physical order of rows", Core.Fidelity.Absent, "ANALYZE made them anew");
+        foreach (var line in Reductions.At(state, at))
+            yield return new FidelityLine(line, Core.Fidelity.Approximate, "reduced at capture");
     }
 }

@@ -52,6 +52,10 @@ public sealed record SettlePlan(uint Timeline, IReadOnlyList<SegmentEntry> Logs,
         var to = logs[taken - 1].Last;
         if (taken == logs.Count && state.CoveredTo is { } covered && covered.Position.Timeline == timeline && covered.Position.Lsn > to)
             to = covered.Position.Lsn;
+        // The watermark is the surviving branch's: what is settled late of an older timeline, beyond where it was left, says nothing of it.
+        foreach (var (older, end) in Branches.Surviving(state))
+            if (older == timeline && end < to)
+                to = end > state.SettledTo ? end : state.SettledTo;
         return new SettlePlan(timeline, logs.GetRange(0, taken), to);
     }
 

@@ -18,6 +18,7 @@ public sealed class TargetResolution(VaultState state, ReadTransactions read, IR
     readonly Coverage _coverage = Coverage.Of(state, only);
     readonly uint _timeline = state.CoveredTo?.Position.Timeline ?? 0;
     readonly List<SegmentEntry> _events = EventSegments(state);
+    readonly IReadOnlyList<(uint Timeline, Lsn End)> _branch = Branches.Surviving(state);
 
     public Coverage Coverage => _coverage;
 
@@ -98,8 +99,8 @@ public sealed class TargetResolution(VaultState state, ReadTransactions read, IR
             throw Refuse($"the time {time} is before the first transaction of the vault, committed {first.Value.Time}");
         var at = last is { } stamp ? OnBranch(stamp.End) : covered.Position;
         // The state stands still from the last commit to the first later one, unless something between them was not captured.
-        var gap = state.Gaps.FirstOrDefault(gap => Matters(gap) && gap.After.Timeline == at.Timeline
-            && gap.After.Lsn >= at.Lsn && gap.After.Lsn.Value < stopAt);
+        var gap = state.Gaps.FirstOrDefault(gap => Matters(gap) && (gap.After.Timeline == at.Timeline || EndOf(gap.After.Timeline) is not null)
+            && OnSurviving(gap.After) is var after && after >= at.Lsn && after.Value < stopAt);
         if (gap is not null)
             throw Refuse($"the time {time} falls into a gap after {gap.After}: {gap.Reason}", at);
         var next = first is { } later ? $"; the next commit, {later.End}, is of {later.Time}" : "";
@@ -111,7 +112,7 @@ public sealed class TargetResolution(VaultState state, ReadTransactions read, IR
     {
         // One transaction stands in as many segments as it touched tables.
         var found = new HashSet<(Lsn, ulong)>();
-        return [.. OnTimeline().Where(worth).SelectMany(segment => read(segment)).Where(wanted)
+        return [.. OnTimeline().Where(worth).SelectMany(Read).Where(wanted)
             .Where(stamp => found.Add((stamp.End, stamp.Xid))).OrderBy(stamp => stamp.End)];
     }
 
@@ -122,7 +123,7 @@ public sealed class TargetResolution(VaultState state, ReadTransactions read, IR
         {
             if (first is { } best && segment.First >= best.End)
                 continue;
-            foreach (var stamp in read(segment).Where(wanted).Take(1))
+            foreach (var stamp in Read(segment).Where(wanted).Take(1))
                 if (first is null || stamp.End < first.Value.End)
                     first = stamp;
         }
@@ -136,35 +137,60 @@ public sealed class TargetResolution(VaultState state, ReadTransactions read, IR
         {
             if (last is { } best && segment.Last <= best.End)
                 continue;
-            foreach (var stamp in read(segment).TakeWhile(stamp => stamp.End.Value < end))
+            foreach (var stamp in Read(segment).TakeWhile(stamp => stamp.End.Value < end))
                 if (last is null || stamp.End > last.Value.End)
                     last = stamp;
         }
         return last;
     }
 
+    /// <summary>Of the surviving branch.</summary>
     IEnumerable<SegmentEntry> OnTimeline() =>
-        _events.Where(segment => segment.Rows > 0 && (segment.Timeline == 0 || segment.Timeline == _timeline));
+        _events.Where(segment => segment.Rows > 0 && (segment.Timeline == 0 || EndOf(segment.Timeline) is { } end && segment.First <= end));
+
+    IEnumerable<TransactionStamp> Read(SegmentEntry segment) =>
+        segment.Timeline == 0 ? read(segment) : read(segment).TakeWhile(stamp => stamp.End <= EndOf(segment.Timeline));
+
+    /// <summary>Where what lies after a position is unknown on the surviving branch: there, LSNs of its timelines compare.</summary>
+    Lsn OnSurviving(Position at) => EndOf(at.Timeline) is { } end && end < at.Lsn ? end : at.Lsn;
+
+    /// <summary>Null when the timeline is not on the surviving branch.</summary>
+    Lsn? EndOf(uint timeline)
+    {
+        foreach (var (known, end) in _branch)
+            if (known == timeline)
+                return end;
+        return null;
+    }
 
     bool Matters(Gap gap) =>
         gap.Scope == GapScope.Database || gap.Scope == GapScope.Relation && (only?.Contains(gap.Relation) ?? true);
 
     static Lsn Excluding(Lsn lsn, bool before) => before ? new Lsn(lsn.Value - 1) : lsn;
 
-    /// <summary>A bare LSN means the surviving branch; one from before its first timeline means the branch it grew from.</summary>
+    /// <summary>A bare LSN means the surviving branch; one from before its newest timeline means the one it grew from.</summary>
     Position OnBranch(Lsn lsn)
     {
+        var timeline = _timeline;
+        foreach (var (known, end) in _branch)
+            if (lsn <= end)
+                timeline = known;
+        if (_branch.Count > 1)
+            return new Position(timeline, lsn);
+        // Where no branching was seen, coverage alone says it.
         var holding = _coverage.Database.LastOrDefault(range => lsn >= range.From.Lsn && lsn <= range.UpTo.Lsn);
-        return new Position(holding?.From.Timeline ?? _timeline, lsn);
+        return new Position(holding?.From.Timeline ?? timeline, lsn);
     }
 
     ResolvedTarget Checked(Position at, string why, TransactionStamp? last = null)
     {
+        if (EndOf(at.Timeline) is { } left && at.Lsn > left)
+            throw Refuse($"{at} ({why}) lies beyond {left}, where the source went over to another timeline: only --to timeline:{at.Timeline} goes there");
         if (_coverage.Holds(at))
             return new ResolvedTarget(at, why, last);
         var newest = state.CoveredTo!.Position;
         throw Refuse(at.Timeline == newest.Timeline && at.Lsn > newest.Lsn
-            ? $"{at} ({why}) is later than what the vault holds, which is up to {newest}"
+            ? $"{why} is later than what the vault holds, which is up to {newest}"
             : $"the state at {at} ({why}) cannot be restored exactly: {Reason(at)}", at);
     }
 

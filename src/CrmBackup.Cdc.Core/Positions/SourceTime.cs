@@ -14,8 +14,9 @@ public readonly record struct SourceTime(long UnixMicroseconds) : IComparable<So
     public static SourceTime From(DateTimeOffset time) =>
         new((time.UtcTicks - DateTimeOffset.UnixEpoch.Ticks) / TimeSpan.TicksPerMicrosecond);
 
-    public DateTimeOffset ToDateTimeOffset() =>
-        DateTimeOffset.UnixEpoch.AddTicks(UnixMicroseconds * TimeSpan.TicksPerMicrosecond);
+    /// <summary>The nearest moment that .NET knows: PostgreSQL's years go beyond 9999.</summary>
+    public DateTimeOffset ToDateTimeOffset() => DateTimeOffset.UnixEpoch.AddTicks(TimeSpan.TicksPerMicrosecond * Math.Clamp(UnixMicroseconds,
+        From(DateTimeOffset.MinValue).UnixMicroseconds, From(DateTimeOffset.MaxValue).UnixMicroseconds));
 
     public int CompareTo(SourceTime other) => UnixMicroseconds.CompareTo(other.UnixMicroseconds);
 

@@ -21,8 +21,9 @@ public enum ReplicaIdentity : byte
 /// <param name="TypeName"><c>format_type()</c> under an empty search path, for example <c>numeric(12,2)</c> or <c>crm.stage</c>.</param>
 /// <param name="IsKey">Part of the replica identity's key.</param>
 /// <param name="MissingValue">Canonical text of <c>attmissingval</c>: what rows older than the column read; null = NULL.</param>
+/// <param name="Rule">What the text of its values is made of, where DDL can change that; null for the other types.</param>
 public sealed record ColumnShape(
-    short AttNum, string Name, uint TypeOid, int TypeMod, string TypeName, bool IsKey, string? MissingValue = null);
+    short AttNum, string Name, uint TypeOid, int TypeMod, string TypeName, bool IsKey, string? MissingValue = null, ValueRule? Rule = null);
 
 /// <summary>The shape of a relation from one position on. The vault keeps every version; tuples name theirs.</summary>
 /// <param name="Number">The vault's own number, one per incarnation of a table, from 1.</param>

@@ -7,13 +7,16 @@ namespace CrmBackup.Cdc.Vault;
 /// immutable.</summary>
 public sealed class BackupVault
 {
-    BackupVault(IMedium medium, VaultIdentity identity, Sha256 identityHash)
+    BackupVault(IMedium medium, VaultIdentity identity, Sha256 identityHash, TrustedKeys? trust = null, long upTo = long.MaxValue)
     {
+        (Trust, _upTo) = (trust, upTo);
         Medium = medium;
         Identity = identity;
         IdentityHash = identityHash;
         State = VaultState.Empty with { HeadHash = identityHash };
     }
+
+    readonly long _upTo;
 
     public IMedium Medium { get; }
 
@@ -21,6 +24,9 @@ public sealed class BackupVault
 
     /// <summary>SHA-256 of <c>vault.json</c>: what commit 1 names.</summary>
     public Sha256 IdentityHash { get; }
+
+    /// <summary>When there are any: the newest commit is signed by one of them, and through the chain vouches for all before.</summary>
+    public TrustedKeys? Trust { get; }
 
     public VaultState State { get; private set; }
 
@@ -60,8 +66,11 @@ public sealed class BackupVault
 
     /// <summary>Opens a vault and reads its newest state.</summary>
     /// <param name="expected">When given: the vault must be this one.</param>
-    /// <exception cref="RefusedException">No vault, another vault, or a newer program's.</exception>
-    public static async Task<BackupVault> OpenAsync(IMedium medium, CancellationToken stop, Guid? expected = null)
+    /// <param name="trust">When given: nothing is taken from the vault that is not signed by one of these keys.</param>
+    /// <param name="upTo">Commits behind this one are not read, now and later: for reading alone.</param>
+    /// <exception cref="RefusedException">No vault, another vault, a newer program's, or a history that is not signed.</exception>
+    public static async Task<BackupVault> OpenAsync(
+        IMedium medium, CancellationToken stop, Guid? expected = null, TrustedKeys? trust = null, long upTo = long.MaxValue)
     {
         var bytes = await medium.ReadAsync(VaultPath.Identity, stop) ?? throw await NoVaultAsync(medium, stop);
         var identity = ParseIdentity(medium, bytes);
@@ -69,11 +78,12 @@ public sealed class BackupVault
             throw new RefusedException(
                 $"the vault at {medium.Location} is {identity.Id}, expected was {id}",
                 "Another disk may be mounted there: mount the right one, or correct --vault.");
-        var vault = new BackupVault(medium, identity, Sha256.Of(bytes));
-        vault.Checkpoint = await CheckpointStore.NewestTrustedAsync(medium, vault.IdentityHash, stop);
+        var vault = new BackupVault(medium, identity, Sha256.Of(bytes), trust, upTo);
+        vault.Checkpoint = await CheckpointStore.NewestTrustedAsync(medium, vault.IdentityHash, stop, upTo);
         vault.State = vault.Checkpoint?.State ?? vault.State;
         var chain = await vault.ReadOnAsync(stop);
-        await chain.ProveEndAsync(stop);
+        if (upTo == long.MaxValue)
+            await chain.ProveEndAsync(stop);
         return vault;
     }
 
@@ -87,11 +97,18 @@ public sealed class BackupVault
     async Task<CommitChain> ReadOnAsync(CancellationToken stop)
     {
         var chain = new CommitChain(Medium, State.Head, State.HeadHash);
-        while (await chain.NextAsync(stop) is { } link)
+        while (State.Head < _upTo && await chain.NextAsync(stop) is { } link)
             Accept(link, State.Apply(link));
         Torn = chain.Torn;
+        if (Trust is not null && Newest is not null && !Trust.Holds(Newest.Head.SignedBy))
+            throw new RefusedException(
+                $"{VaultPath.Commit(Newest.Number)}, the newest commit of {Medium.Location}, is {SignedByWhom(Newest.Head)}",
+                "'crmbackup verify' lists what is not signed. If nobody forged it, 'crmbackup keys adopt' signs what stands.");
         return chain;
     }
+
+    internal static string SignedByWhom(CommitHead head) =>
+        head.SignedBy is null ? "not signed" : $"signed by {head.SignedBy}, which is not a key that is trusted here";
 
     /// <summary>For the writer: its own commit needs no reading.</summary>
     internal VaultState Accept(CommitLink link, VaultState state)
@@ -118,7 +135,8 @@ public sealed class BackupVault
         return identity;
     }
 
-    static async Task<RefusedException> NoVaultAsync(IMedium medium, CancellationToken stop)
+    /// <summary>Why there is no vault here, for a person.</summary>
+    public static async Task<RefusedException> NoVaultAsync(IMedium medium, CancellationToken stop)
     {
         try
         {

@@ -39,9 +39,10 @@ public static class CheckpointStore
 
     /// <summary>The newest checkpoint that the commit behind it names; null when there is none to trust.</summary>
     public static async Task<TrustedCheckpoint?> NewestTrustedAsync(
-        IMedium medium, Sha256 identity, CancellationToken stop)
+        IMedium medium, Sha256 identity, CancellationToken stop, long upTo = long.MaxValue)
     {
-        foreach (var number in (await NumbersAsync(medium, stop)).OrderDescending())
+        // The commit behind it is read too.
+        foreach (var number in (await NumbersAsync(medium, stop)).Where(number => number < upTo).OrderDescending())
             if (await TryTrustAsync(medium, number, identity, stop) is { } trusted)
                 return trusted;
         return null;
@@ -53,7 +54,7 @@ public static class CheckpointStore
         try
         {
             using var decompressor = new Decompressor();
-            var checkpoint = JsonSerializer.Deserialize(decompressor.Unwrap(file), CheckpointJson.Default.Checkpoint);
+            var checkpoint = JsonSerializer.Deserialize(decompressor.Unwrap(file, UnpackedMax(file.Length)), CheckpointJson.Default.Checkpoint);
             if (checkpoint?.State is null || checkpoint.Format is null || checkpoint.State.Head != number)
                 throw new FormatViolationException($"checkpoint {number} holds something else");
             return checkpoint;
@@ -63,6 +64,9 @@ public static class CheckpointStore
             throw new FormatViolationException($"checkpoint {number} cannot be read: {failure.Message}", failure);
         }
     }
+
+    /// <summary>JSON packs to a fifth or a tenth; what claims to be much more is made to fill our memory.</summary>
+    internal static int UnpackedMax(int packed) => (int)Math.Min(1L << 30, Math.Max(16L << 20, packed * 200L));
 
     static async Task<List<long>> NumbersAsync(IMedium medium, CancellationToken stop)
     {

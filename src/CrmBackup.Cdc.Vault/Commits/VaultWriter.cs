@@ -25,14 +25,17 @@ public sealed class VaultWriter : IDisposable
     readonly WriterIdentity _identity;
     readonly IDisposable _lock;
     readonly ILogger _log;
+    readonly SigningKey? _key;
+    readonly List<CommitContent> _said = [];
     FileReference? _unnamed;
     long _checkpointAt;
     long _counter;
     bool _broken;
 
-    VaultWriter(BackupVault vault, TimeProvider clock, WriterIdentity identity, IDisposable writerLock, ILogger log)
+    VaultWriter(
+        BackupVault vault, TimeProvider clock, WriterIdentity identity, IDisposable writerLock, ILogger log, SigningKey? key)
     {
-        (_vault, _clock, _identity, _lock, _log) = (vault, clock, identity, writerLock, log);
+        (_vault, _clock, _identity, _lock, _log, _key) = (vault, clock, identity, writerLock, log, key);
         _checkpointAt = Math.Max(CheckpointBytesMin, vault.Checkpoint?.Bytes ?? 0);
     }
 
@@ -40,9 +43,12 @@ public sealed class VaultWriter : IDisposable
 
     public VaultState State => _vault.State;
 
-    /// <exception cref="RefusedException">Another writer is at work.</exception>
+    /// <param name="key">Signs every commit. Without one, a vault whose newest commit is signed is not written to.</param>
+    /// <param name="adopt">The first commit vouches for a history that is not signed by a trusted key: someone has looked at it.</param>
+    /// <exception cref="RefusedException">Another writer is at work, or signatures are missing.</exception>
     public static async Task<VaultWriter> OpenAsync(
-        BackupVault vault, TimeProvider clock, string host, int pid, CancellationToken stop, ILogger? log = null)
+        BackupVault vault, TimeProvider clock, string host, int pid, CancellationToken stop, ILogger? log = null,
+        SigningKey? key = null, bool adopt = false)
     {
         var writerLock = vault.Medium.TryLock(LockName);
         try
@@ -54,11 +60,15 @@ public sealed class VaultWriter : IDisposable
                 throw new RefusedException(
                     $"the vault at {vault.Medium.Location} is written in format {format.Major}.{format.Minor}",
                     "Use the newer crmbackup; this one may read the vault, but not write it.");
+            if (!adopt)
+                RefuseUnsigned(vault, key);
             var torn = await SettledTornAsync(vault, clock, stop);
             if (torn.Count > 0)
                 log?.SettingTornCommitsAside(string.Join(", ", torn.Select(file => file.Number)));
             var identity = new WriterIdentity(Guid.NewGuid(), vault.State.Epoch + 1, host, pid);
-            var writer = new VaultWriter(vault, clock, identity, writerLock, log ?? NullLogger.Instance);
+            var writer = new VaultWriter(vault, clock, identity, writerLock, log ?? NullLogger.Instance, key);
+            if (vault.State.Head > 0)
+                writer._said.Add(SaidBefore(vault.State));
             await writer.CommitAsync(new CommitContent(), torn, stop);
             return writer;
         }
@@ -71,6 +81,15 @@ public sealed class VaultWriter : IDisposable
 
     /// <summary>Never given twice in the vault's life, together with <see cref="Epoch"/>.</summary>
     public long NextCounter() => Interlocked.Increment(ref _counter);
+
+    /// <summary>What the commits since the last call said beside their segments, for the next log segment to carry: without commits, and
+    /// without that, shapes, gaps and bases would be gone. At first, what all before said.</summary>
+    public IReadOnlyList<CommitContent> TakeSaid()
+    {
+        var said = _said.ToList();
+        _said.Clear();
+        return said;
+    }
 
     public string NextLogPath(DateOnly day, Lsn first) => VaultPath.Log(day, Epoch, NextCounter(), first);
 
@@ -93,7 +112,7 @@ public sealed class VaultWriter : IDisposable
         var head = new CommitHead(
             VaultFormat.Current, number, hash, _clock.GetUtcNow(), _identity,
             _unnamed, setAside.Count > 0 ? setAside : null);
-        var file = CommitCodec.Encode(head, content);
+        var file = CommitCodec.Encode(head, content, _key);
         // Read back as any reader would, and folded, before it exists: what cannot be applied is not written.
         var link = new CommitLink(setAside, CommitCodec.Parse(number, file));
         var next = _vault.State.Apply(link);
@@ -107,6 +126,7 @@ public sealed class VaultWriter : IDisposable
         _broken = false;
         _unnamed = null;
         _vault.Accept(link, next);
+        _said.Add(SaidText.WithoutSegments(content));
         if (_vault.BytesSinceCheckpoint >= _checkpointAt)
             await WriteCheckpointAsync(CancellationToken.None);
         return next;
@@ -137,6 +157,21 @@ public sealed class VaultWriter : IDisposable
 
     public void Dispose() => _lock.Dispose();
 
+    /// <summary>Segments before carry it already, but for what was said since the last of them. Of the samples of sequences the last
+    /// hundred are enough for that.</summary>
+    static CommitContent SaidBefore(VaultState state) => new()
+    {
+        Relations = state.Relations,
+        Schemas = state.Schemas,
+        BaseChunks = state.BaseChunks,
+        Bases = state.Bases,
+        Marks = state.Marks,
+        Gaps = state.Gaps,
+        Sequences = [.. state.Sequences.TakeLast(100)],
+        Settings = state.Settings,
+        Requires = [.. state.Requires],
+    };
+
     static async Task<IReadOnlyList<FileReference>> SettledTornAsync(
         BackupVault vault, TimeProvider clock, CancellationToken stop)
     {
@@ -165,6 +200,22 @@ public sealed class VaultWriter : IDisposable
         return new RefusedException(
             $"another writer has taken over the vault at {_vault.Medium.Location}: {Describe(other)}",
             "Only one process may write a vault: stop that one, or leave it to it.");
+    }
+
+    /// <summary>What we sign we vouch for, with everything before it.</summary>
+    static void RefuseUnsigned(BackupVault vault, SigningKey? key)
+    {
+        if (vault.Newest is not { } newest)
+            return;
+        var signer = newest.Head.SignedBy;
+        if (key is null && signer is not null)
+            throw new RefusedException(
+                $"the commits of {vault.Medium.Location} are signed by {signer}, and no private key is given",
+                "Give the key by --private-key or keys.privateFile: an unsigned commit would not be trusted by those who read.");
+        if (key is not null && signer != key.Public && vault.Trust?.Holds(signer) is not true)
+            throw new RefusedException(
+                $"{VaultPath.Commit(newest.Number)}, the newest commit of {vault.Medium.Location}, is {BackupVault.SignedByWhom(newest.Head)}",
+                "Look at the vault with 'crmbackup verify'; if nobody forged it, 'crmbackup keys adopt' signs what stands.");
     }
 
     static RefusedException InUse(BackupVault vault) => new(

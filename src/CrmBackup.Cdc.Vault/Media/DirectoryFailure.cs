@@ -8,11 +8,11 @@ static class DirectoryFailure
         $"{root} holds no vault any more: vault.json is gone",
         "Is the disk still mounted there? Mount it again; nothing was written to the empty folder.");
 
-    public static MediumException Explain(Exception failure, string root, string path)
+    public static MediumException Explain(DiskCalls disk, Exception failure, string root, string path)
     {
         var where = path.Length == 0 || Path.IsPathRooted(path) ? root : $"{root}/{path}";
         if (failure is FileNotFoundException or DirectoryNotFoundException)
-            return Directory.Exists(root)
+            return disk.FolderExists(root)
                 ? new MediumException(
                     MediumFailure.Missing, $"{where} is missing",
                     "Run 'crmbackup verify' to see what is affected.", failure)

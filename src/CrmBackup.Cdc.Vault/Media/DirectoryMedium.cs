@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Text;
 using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Vault;
@@ -6,23 +7,36 @@ namespace CrmBackup.Cdc.Vault;
 /// <summary>A vault in a folder of a local or mounted disk.</summary>
 public sealed class DirectoryMedium : IMedium
 {
-    const UnixFileMode FileMode0640 = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.GroupRead;
-    const UnixFileMode FolderMode0750 = FileMode0640 | UnixFileMode.UserExecute | UnixFileMode.GroupExecute;
     const string Temporary = "tmp";
 
     /// <summary>Folders whose own names this process knows to be durable.</summary>
     readonly ConcurrentDictionary<string, bool> _durableFolders = new(StringComparer.Ordinal);
+    readonly DiskCalls _disk = DiskCalls.Real;
+    /// <summary>Null: temporary files lie on the medium. Else it grants nothing but create and read, and they lie here.</summary>
+    readonly string? _workshop;
     volatile bool _linkRefused;
 
     /// <param name="root">Need not exist: what is missing is said when it is used.</param>
     public DirectoryMedium(string root) => Location = Path.TrimEndingDirectorySeparator(Path.GetFullPath(root));
 
+    /// <param name="createOnly">The credentials grant create and read, and neither overwrite, rename nor delete: files are made at their
+    /// final names, finished ones elsewhere before.</param>
+    public DirectoryMedium(string root, bool createOnly) : this(root)
+    {
+        _linkRefused = createOnly;
+        _workshop = createOnly ? Path.Combine(Path.GetTempPath(), $"crmbackup-{Sha256.Of(Encoding.UTF8.GetBytes(Location)).Hex[..16]}") : null;
+    }
+
+    internal DirectoryMedium(string root, DiskCalls disk, bool createOnly = false) : this(root, createOnly) => _disk = disk;
+
     /// <summary>As on a file system without links, for tests.</summary>
-    internal DirectoryMedium(string root, bool withoutLinks) : this(root) => _linkRefused = withoutLinks;
+    internal static DirectoryMedium WithoutLinks(string root) => new(root) { _linkRefused = true };
 
     public string Location { get; }
 
     public bool CreatesWhole => !_linkRefused;
+
+    public bool GrantsDelete => _workshop is null;
 
     /// <summary>Makes the folder for a new vault. Only <c>init</c> does: nothing else may create a vault's root, which
     /// would
@@ -32,8 +46,8 @@ public sealed class DirectoryMedium : IMedium
         var medium = new DirectoryMedium(root);
         medium.Try(medium.Location, () =>
         {
-            MakeFolder(medium.Location);
-            MakeFolder(Path.Combine(medium.Location, Temporary));
+            medium.MakeFolder(medium.Location);
+            medium.MakeFolder(Path.Combine(medium.Location, Temporary));
             return 0;
         });
         return medium;
@@ -46,14 +60,7 @@ public sealed class DirectoryMedium : IMedium
     }
 
     public Stream OpenRead(string path) =>
-        Try(path, () => new FileStream(Full(path), new FileStreamOptions
-        {
-            Mode = FileMode.Open,
-            Access = FileAccess.Read,
-            // A segment is never changed, and prune may delete it under us: the bytes stay until we close.
-            Share = FileShare.Read | FileShare.Delete,
-            BufferSize = 1 << 16,
-        }));
+        Try(path, () => _disk.OpenRead(Full(path)));
 
     public Task<bool> TryCreateAsync(string path, ReadOnlyMemory<byte> bytes, CancellationToken stop)
     {
@@ -69,10 +76,13 @@ public sealed class DirectoryMedium : IMedium
     public string NewTemporaryPath(string hint) =>
         Try(hint, () =>
         {
-            var folder = Path.Combine(Location, Temporary);
-            MakeDurableFolder(folder);
-            return Path.Combine(folder, VaultPath.Check($"{hint}-{Guid.NewGuid():N}"));
+            return Path.Combine(TemporaryFolder(), VaultPath.Check($"{hint}-{Guid.NewGuid():N}"));
         });
+
+    public Stream CreateTemporary(string temporaryPath, int bufferSize) =>
+        Try(temporaryPath, () => Workshop.CreateNew(temporaryPath, FileShare.None, bufferSize));
+
+    public void DeleteTemporary(string temporaryPath) => Workshop.Delete(temporaryPath);
 
     public Task PublishAsync(string temporaryPath, string finalPath, CancellationToken stop)
     {
@@ -80,23 +90,24 @@ public sealed class DirectoryMedium : IMedium
         return Task.FromResult(Try(finalPath, () =>
         {
             var final = Full(finalPath);
-            using (var file = File.OpenHandle(temporaryPath))
+            FailPoint.Hit(FailPoint.SegmentFsync);
+            if (_workshop is not null)
             {
-                if (!OperatingSystem.IsWindows())
-                    File.SetUnixFileMode(file, FileMode0640);
-                FailPoint.Hit(FailPoint.SegmentFsync);
-                RandomAccess.FlushToDisk(file);
+                MakeDurableFolder(Path.GetDirectoryName(final)!);
+                CopyInPlace(temporaryPath, final);
+                return 0;
             }
+            _disk.Sync(temporaryPath);
             MakeDurableFolder(Path.GetDirectoryName(final)!);
-            File.Move(temporaryPath, final);
-            Posix.SyncDirectory(Path.GetDirectoryName(final)!);
+            _disk.Move(temporaryPath, final);
+            Posix.SyncDirectory(_disk, Path.GetDirectoryName(final)!);
             return 0;
         }));
     }
 
     public IAsyncEnumerable<MediumFile> ListAsync(
         string folder, string? after = null, CancellationToken stop = default) =>
-        DirectoryListing.Files(Location, folder, after).ToAsyncEnumerable();
+        DirectoryListing.Files(_disk, Location, folder, after).ToAsyncEnumerable();
 
     public Task DeleteAsync(string path, CancellationToken stop)
     {
@@ -104,27 +115,24 @@ public sealed class DirectoryMedium : IMedium
         return Task.FromResult(Try(path, () =>
         {
             var full = Full(path);
-            if (File.Exists(full))
-                File.Delete(full);
+            if (_disk.FileExists(full))
+                _disk.Delete(full);
             return 0;
         }));
     }
 
     public Task<long> FreeBytesAsync(CancellationToken stop) =>
-        Task.FromResult(Try("", () => new DriveInfo(Location).AvailableFreeSpace));
+        Task.FromResult(Try("", () => _disk.FreeBytes(Location)));
 
     public IDisposable? TryLock(string name)
     {
         var path = Try(name, () =>
         {
-            var folder = Path.Combine(Location, Temporary);
-            MakeDurableFolder(folder);
-            return Path.Combine(folder, VaultPath.Check(name));
+            return Path.Combine(TemporaryFolder(), VaultPath.Check(name));
         });
         try
         {
-            // FileShare.None is flock(LOCK_EX | LOCK_NB) here.
-            return new FileStream(path, NewFile(FileMode.OpenOrCreate, FileShare.None));
+            return Workshop.OpenLocked(path);
         }
         catch (IOException failure) when (failure.HResult is 11 or 35 or unchecked((int)0x80070020))
         {
@@ -132,7 +140,7 @@ public sealed class DirectoryMedium : IMedium
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            throw DirectoryFailure.Explain(failure, Location, name);
+            throw DirectoryFailure.Explain(_disk, failure, Location, name);
         }
     }
 
@@ -142,7 +150,7 @@ public sealed class DirectoryMedium : IMedium
         try
         {
             WriteNew(temporary, bytes);
-            var result = Posix.Link(temporary, final, out var error);
+            var result = Posix.Link(_disk, temporary, final, out var error);
             switch (result)
             {
                 case Posix.LinkResult.Linked:
@@ -158,25 +166,25 @@ public sealed class DirectoryMedium : IMedium
                         return false;
                     break;
             }
-            Posix.SyncDirectory(Path.GetDirectoryName(final)!);
+            Posix.SyncDirectory(_disk, Path.GetDirectoryName(final)!);
             return true;
         }
         finally
         {
-            File.Delete(temporary);
+            _disk.Delete(temporary);
         }
     }
 
     /// <summary>O_CREAT | O_EXCL at the final name: exclusive, but a crash can leave a torn file.</summary>
-    static bool CreateInPlace(string final, ReadOnlySpan<byte> bytes)
+    bool CreateInPlace(string final, ReadOnlySpan<byte> bytes)
     {
-        FileStream file;
+        Stream file;
         try
         {
             // Readers and rivals may look while we write: what they see is torn, and they know what that means.
-            file = new FileStream(final, NewFile(FileMode.CreateNew, FileShare.ReadWrite | FileShare.Delete));
+            file = _disk.CreateNew(final, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0);
         }
-        catch (IOException) when (File.Exists(final))
+        catch (IOException) when (_disk.FileExists(final))
         {
             return ReadIfThere(final) is { } found && found.AsSpan().SequenceEqual(bytes);
         }
@@ -185,45 +193,61 @@ public sealed class DirectoryMedium : IMedium
             using (file)
             {
                 file.Write(bytes);
-                file.Flush(flushToDisk: true);
+                _disk.Sync(file);
             }
         }
         catch (IOException)
         {
             // Ours alone, and nobody was told of it. What the page cache shows of it may never reach the disk.
-            File.Delete(final);
+            if (_workshop is null)
+                _disk.Delete(final);
             throw;
         }
-        Posix.SyncDirectory(Path.GetDirectoryName(final)!);
+        Posix.SyncDirectory(_disk, Path.GetDirectoryName(final)!);
         return true;
     }
 
-    static void WriteNew(string path, ReadOnlySpan<byte> bytes)
+    /// <summary>A name that no commit names yet, and no other writer chooses: cut off, it is an orphan.</summary>
+    void CopyInPlace(string finished, string final)
     {
-        using var file = new FileStream(path, NewFile(FileMode.CreateNew, FileShare.None));
-        file.Write(bytes);
-        file.Flush(flushToDisk: true);
-    }
-
-    static FileStreamOptions NewFile(FileMode mode, FileShare share)
-    {
-        var options = new FileStreamOptions
+        using (var input = Workshop.OpenRead(finished))
+        using (var output = _disk.CreateNew(final, FileShare.Read, 1 << 16))
         {
-            Mode = mode,
-            Access = FileAccess.ReadWrite,
-            Share = share,
-            BufferSize = 0,
-        };
-        if (!OperatingSystem.IsWindows())
-            options.UnixCreateMode = FileMode0640;
-        return options;
+            input.CopyTo(output);
+            output.Flush();
+            _disk.Sync(output);
+        }
+        Posix.SyncDirectory(_disk, Path.GetDirectoryName(final)!);
+        Workshop.Delete(finished);
     }
 
-    static byte[]? ReadIfThere(string path)
+    /// <summary>Where unfinished files lie: the medium, or this machine's own disk.</summary>
+    DiskCalls Workshop => _workshop is null ? _disk : DiskCalls.Real;
+
+    string TemporaryFolder()
+    {
+        if (_workshop is not null)
+        {
+            Workshop.MakeFolder(_workshop);
+            return _workshop;
+        }
+        var folder = Path.Combine(Location, Temporary);
+        MakeDurableFolder(folder);
+        return folder;
+    }
+
+    void WriteNew(string path, ReadOnlySpan<byte> bytes)
+    {
+        using var file = _disk.CreateNew(path, FileShare.None, bufferSize: 0);
+        file.Write(bytes);
+        _disk.Sync(file);
+    }
+
+    byte[]? ReadIfThere(string path)
     {
         try
         {
-            return File.ReadAllBytes(path);
+            return _disk.ReadAllBytes(path);
         }
         catch (Exception missing) when (missing is FileNotFoundException or DirectoryNotFoundException)
         {
@@ -234,10 +258,10 @@ public sealed class DirectoryMedium : IMedium
     /// <summary>The folder exists and its name is durable, up to the root, which is never made here.</summary>
     void MakeDurableFolder(string folder)
     {
-        if (folder == Location || (_durableFolders.ContainsKey(folder) && Directory.Exists(folder)))
+        if (folder == Location || (_durableFolders.ContainsKey(folder) && _disk.FolderExists(folder)))
             return;
         // A folder that we expect and do not find: the disk may have gone, and its mount point be an empty folder now.
-        if (!Directory.Exists(folder) && !File.Exists(Path.Combine(Location, VaultPath.Identity)))
+        if (!_disk.FolderExists(folder) && !_disk.FileExists(Path.Combine(Location, VaultPath.Identity)))
             throw DirectoryFailure.NoVault(Location);
         var parent = Path.GetDirectoryName(folder)!;
         MakeDurableFolder(parent);
@@ -245,14 +269,11 @@ public sealed class DirectoryMedium : IMedium
         _durableFolders[folder] = true;
     }
 
-    static void MakeFolder(string folder)
+    void MakeFolder(string folder)
     {
-        if (OperatingSystem.IsWindows())
-            Directory.CreateDirectory(folder);
-        else
-            Directory.CreateDirectory(folder, FolderMode0750);
+        _disk.MakeFolder(folder);
         if (Path.GetDirectoryName(folder) is { } parent)
-            Posix.SyncDirectory(parent);
+            Posix.SyncDirectory(_disk, parent);
     }
 
     string Full(string path) => Path.Combine(Location, VaultPath.Check(path));
@@ -265,7 +286,7 @@ public sealed class DirectoryMedium : IMedium
         }
         catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
         {
-            throw DirectoryFailure.Explain(failure, Location, path);
+            throw DirectoryFailure.Explain(_disk, failure, Location, path);
         }
     }
 }

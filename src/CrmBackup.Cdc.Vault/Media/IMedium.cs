@@ -13,6 +13,9 @@ public interface IMedium
     /// <summary>False: a create that is cut off leaves a torn file (media without link or an equal).</summary>
     bool CreatesWhole { get; }
 
+    /// <summary>False: the credentials grant create and read alone. Prune runs with others.</summary>
+    bool GrantsDelete { get; }
+
     /// <summary>The whole file; null when there is none.</summary>
     Task<byte[]?> ReadAsync(string path, CancellationToken stop);
 
@@ -30,6 +33,12 @@ public interface IMedium
     /// does not publish.</summary>
     /// <param name="hint">For people who look into the folder: [a-z0-9._-].</param>
     string NewTemporaryPath(string hint);
+
+    /// <summary>Opens a new file at a temporary path, for writing.</summary>
+    Stream CreateTemporary(string temporaryPath, int bufferSize);
+
+    /// <summary>Deletes a temporary file that is not to be published.</summary>
+    void DeleteTemporary(string temporaryPath);
 
     /// <summary>Makes a finished temporary file durable under its final name, which no other writer chooses. Never
     /// replaces a file.</summary>

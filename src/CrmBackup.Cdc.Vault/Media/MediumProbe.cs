@@ -46,7 +46,7 @@ public static class MediumProbe
         var upper = Path.Combine(medium.Location, "tmp", Path.GetFileName(longest).ToUpperInvariant());
         var report = new MediumReport(
             medium.CreatesWhole,
-            Posix.SyncDirectory(medium.Location),
+            Posix.SyncDirectory(DiskCalls.Real, medium.Location),
             !File.Exists(upper),
             await medium.FreeBytesAsync(stop),
             Posix.FreeInodes(medium.Location));

@@ -22,16 +22,15 @@ static class Posix
     }
 
     /// <param name="error">The errno, 0 when linked.</param>
-    public static LinkResult Link(string existing, string name, out int error)
+    public static LinkResult Link(DiskCalls disk, string existing, string name, out int error)
     {
         error = 0;
         if (!OperatingSystem.IsLinux() && !OperatingSystem.IsMacOS())
             return LinkResult.Refused;
-        if (link(existing, name) == 0)
-            return LinkResult.Linked;
-        error = Marshal.GetLastPInvokeError();
+        error = disk.Link(existing, name);
         return error switch
         {
+            0 => LinkResult.Linked,
             17 => LinkResult.Exists,
             2 => LinkResult.Missing,
             // EPERM (FAT, exFAT, protected hard links), EMLINK, ENOSYS, EOPNOTSUPP
@@ -44,25 +43,26 @@ static class Posix
     /// <returns>False when this file system cannot sync directories (EINVAL): it then has no need, or no
     /// hope.</returns>
     /// <exception cref="IOException">It could not: nothing in the directory may be taken as durable.</exception>
-    public static bool SyncDirectory(string directory)
+    public static bool SyncDirectory(DiskCalls disk, string directory)
     {
         if (OperatingSystem.IsWindows())
             return false;
-        var handle = Retry(() => open(directory, OperatingSystem.IsMacOS() ? 0x1000000 : 0x80000, 0));
-        if (handle < 0)
-            throw new IOException($"cannot open the directory {directory}: {Error()}");
+        var (handle, errno) = disk.OpenFolder(directory);
+        if (errno != 0)
+            throw new IOException($"cannot open the directory {directory}: {Describe(errno)}");
         try
         {
-            if (Retry(() => fsync(handle)) == 0)
-                return true;
-            var errno = Marshal.GetLastPInvokeError();
-            return errno is 22 or 95
-                ? false
-                : throw new IOException($"cannot sync the directory {directory}: {Describe(errno)}", errno);
+            errno = disk.Sync(handle);
+            return errno switch
+            {
+                0 => true,
+                22 or 95 => false,
+                _ => throw new IOException($"cannot sync the directory {directory}: {Describe(errno)}", errno),
+            };
         }
         finally
         {
-            _ = close(handle);
+            disk.Close(handle);
         }
     }
 
@@ -79,32 +79,7 @@ static class Posix
 
     public static string Describe(int errno) => Marshal.GetPInvokeErrorMessage(errno);
 
-    static string Error() => Describe(Marshal.GetLastPInvokeError());
-
-    static int Retry(Func<int> call)
-    {
-        const int interrupted = 4;
-        int result;
-        do
-            result = call();
-        while (result < 0 && Marshal.GetLastPInvokeError() == interrupted);
-        return result;
-    }
-
 #pragma warning disable SYSLIB1054, CA5392 // LibraryImport needs unsafe code, which this solution does without
-    [DllImport("libc", SetLastError = true)]
-    static extern int link(
-        [MarshalAs(UnmanagedType.LPUTF8Str)] string existing, [MarshalAs(UnmanagedType.LPUTF8Str)] string name);
-
-    [DllImport("libc", SetLastError = true)]
-    static extern int open([MarshalAs(UnmanagedType.LPUTF8Str)] string path, int flags, int mode);
-
-    [DllImport("libc", SetLastError = true)]
-    static extern int fsync(int handle);
-
-    [DllImport("libc", SetLastError = true)]
-    static extern int close(int handle);
-
     [DllImport("libc", SetLastError = true)]
     static extern int statvfs([MarshalAs(UnmanagedType.LPUTF8Str)] string path, [Out] ulong[] words);
 #pragma warning restore SYSLIB1054, CA5392

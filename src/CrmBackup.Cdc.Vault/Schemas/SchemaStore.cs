@@ -28,6 +28,9 @@ public sealed class SchemaStore(IMedium medium)
         ]);
         var bytes = JsonSerializer.SerializeToUtf8Bytes(manifest, SchemaJson.Default.SchemaManifest);
         var hash = Sha256.Of(bytes);
+        // First: the manifest, which makes the schema whole, comes last.
+        await medium.TryCreateAsync(
+            VaultPath.SchemaFile(hash, SchemaBundle.FileName), SchemaBundle.Encode(bytes, manifest.Files.Select(file => (file.Name, files[file.Name]))), stop);
         foreach (var (name, content) in files)
             await CreateAsync(VaultPath.SchemaFile(hash, name), content, stop);
         await CreateAsync(VaultPath.SchemaFile(hash, SchemaManifest.FileName), bytes, stop);
@@ -47,7 +50,11 @@ public sealed class SchemaStore(IMedium medium)
     public async Task<SchemaManifest> ReadManifestAsync(Sha256 hash, CancellationToken stop)
     {
         var path = VaultPath.SchemaFile(hash, SchemaManifest.FileName);
-        var bytes = await ReadProvenAsync(path, hash, stop);
+        return ParseManifest(await ReadProvenAsync(path, hash, stop), path);
+    }
+
+    public static SchemaManifest ParseManifest(byte[] bytes, string path)
+    {
         SchemaManifest? manifest;
         try
         {

@@ -38,12 +38,13 @@ public sealed class ChangesSegmentWriter(Stream output, RelationShape shape, Seg
     public void WriteRowGroup() => _writer.WriteRowGroup();
 
     /// <param name="path">Its name in the vault.</param>
-    public SegmentEntry Complete(string path)
+    public SegmentEntry Complete(string path, SegmentLink? link = null, string? said = null)
     {
         var tally = _writer.Tally;
         return _writer.Complete(path, new SegmentDescription(
             origin, SegmentKind.Changes, shape.Number, shape.Version, BaseId: 0, Chunk: 0, Rows, tally.ContentHash(),
-            tally.First, tally.Last, tally.FirstTime, tally.LastTime, tally.MaxXid, [shape], _writer.Columns));
+            tally.First, tally.Last, tally.FirstTime, tally.LastTime, tally.MaxXid, [shape], _writer.Columns,
+            Link: link, Said: said));
     }
 
     public void Dispose() => _writer.Dispose();

@@ -52,6 +52,9 @@ sealed class BytesColumn : ColumnTexts
                     end = Append(_values[value++], end);
                 _ends[row] = end;
             }
+            // Only a row alone may be larger than a row group: its memory is what bounds ours.
+            if (rows > 1 && end > RowGroupLimit.Bytes * 4)
+                throw new FormatViolationException($"column {column} of a row group of {rows} rows has over {end} bytes: no segment has");
         }
     }
 

@@ -39,12 +39,13 @@ public static class LogSegmentFile
     /// segment is committed. The stream is neither flushed to disk nor closed.</summary>
     /// <param name="path">The segment's name in the vault, for its entry.</param>
     /// <param name="shapeOf">Finds the shapes that the rows name.</param>
+    /// <param name="said">What commits have said since the segment before (<see cref="SaidText"/>).</param>
     public static async Task<SegmentEntry> WriteAsync(
         Stream output, string path, LogSegmentBuilder builder, int rows, SegmentOrigin origin,
-        Func<int, int, RelationShape> shapeOf, CancellationToken stop)
+        Func<int, int, RelationShape> shapeOf, CancellationToken stop, SegmentLink? link = null, string? said = null)
     {
         Invariant.Holds(rows > 0 && rows <= builder.CompleteRows, "a log segment was asked for rows that are not complete");
-        var description = Describe(builder, rows, origin, shapeOf);
+        var description = Describe(builder, rows, origin, shapeOf) with { Link = link, Said = said };
         var hashing = new HashingStream(output);
         await using (var writer = await ParquetWriter.CreateAsync(Schema, hashing, Options, append: false, stop))
         {

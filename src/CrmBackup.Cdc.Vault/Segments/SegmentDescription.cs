@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using CrmBackup.Cdc.Core;
@@ -26,19 +27,40 @@ public sealed record SegmentColumn(short AttNum, string Column, string Twin, str
 /// <param name="Relations">The shapes that its tuples follow.</param>
 /// <param name="Columns">Of table segments, in the order of the tuples.</param>
 /// <param name="Base">Of base segments: the chunk, with its snapshot.</param>
+/// <param name="Link">Of segments of events: where they stand in the history.</param>
+/// <param name="Said">What commits up to there said beside their segments (<see cref="SaidText"/>); of a settle job, in its last part.</param>
 public sealed record SegmentDescription(
     SegmentOrigin Origin, SegmentKind Kind, int Relation, int Shape, int BaseId, int Chunk, long Rows, Sha256 ContentHash,
     Lsn First, Lsn Last, SourceTime? FirstTime, SourceTime? LastTime, ulong MaxXid,
-    IReadOnlyList<RelationShape> Relations, IReadOnlyList<SegmentColumn>? Columns = null, BaseChunk? Base = null)
+    IReadOnlyList<RelationShape> Relations, IReadOnlyList<SegmentColumn>? Columns = null, BaseChunk? Base = null,
+    SegmentLink? Link = null, string? Said = null)
 {
     public const string Key = "crmbackup";
 
-    public string ToJson() => JsonSerializer.Serialize(this, SegmentJson.Default.SegmentDescription);
+    const string CheckField = ",\"check\":\"";
+
+    /// <summary>Ends with the SHA-256 of every byte before the comma in front of it: a carved file vouches for its own description.</summary>
+    public string ToJson()
+    {
+        var body = JsonSerializer.Serialize(this, SegmentJson.Default.SegmentDescription)[..^1];
+        return $"{body}{CheckField}{Sha256.Of(Encoding.UTF8.GetBytes(body))}\"}}";
+    }
+
+    /// <summary>Absent in segments of a version without it.</summary>
+    static bool IsDamaged(string json) => json.LastIndexOf(CheckField, StringComparison.Ordinal) is >= 0 and var at
+        && json[(at + CheckField.Length)..] != $"{Sha256.Of(Encoding.UTF8.GetBytes(json[..at]))}\"}}";
 
     public static SegmentDescription Parse(string file, IReadOnlyDictionary<string, string>? metadata)
     {
         if (metadata is null || !metadata.TryGetValue(Key, out var json))
             throw new FormatViolationException($"{file} is a Parquet file, but not a segment: it does not describe itself");
+        return Parse(file, json);
+    }
+
+    public static SegmentDescription Parse(string file, string json)
+    {
+        if (IsDamaged(json))
+            throw new FormatViolationException($"the description of {file} is damaged: it does not match its own check");
         try
         {
             return JsonSerializer.Deserialize(json, SegmentJson.Default.SegmentDescription)

@@ -11,13 +11,21 @@ public sealed class SegmentFile : IDisposable
     readonly Stream _stream;
     readonly ParquetFileReader _parquet;
 
+    readonly string _path;
+
     SegmentFile(string path, Stream stream)
     {
-        _stream = stream;
+        (_path, _stream) = (path, stream);
         try
         {
             _parquet = new ParquetFileReader(stream, leaveOpen: true);
             Description = SegmentDescription.Parse(path, _parquet.FileMetaData.KeyValueMetadata);
+            for (var i = 0; i < _parquet.FileMetaData.NumRowGroups; i++)
+            {
+                using var group = _parquet.RowGroup(i);
+                if (group.MetaData.NumRows is < 0 or > RowGroupLimit.Rows)
+                    throw new FormatViolationException($"{path} has a row group of {group.MetaData.NumRows} rows: no segment has");
+            }
         }
         catch (ParquetException failure)
         {
@@ -84,9 +92,9 @@ public sealed class SegmentFile : IDisposable
     /// <param name="relation">Only this relation's events; null = all.</param>
     public IEnumerable<ChangeEvent> ReadEvents(int? relation = null) => Description.Kind switch
     {
-        SegmentKind.Log => LogSegmentReader.Read(_parquet, relation),
+        SegmentKind.Log => Guarded(() => LogSegmentReader.Read(_parquet, relation)),
         SegmentKind.Changes when relation is not { } only || only == Description.Relation =>
-            new TableSegmentReader(_parquet, Description).Events(),
+            Guarded(() => new TableSegmentReader(_parquet, Description).Events()),
         SegmentKind.Changes => [],
         _ => throw new InvalidOperationException($"a {Description.Kind} segment holds no events"),
     };
@@ -102,8 +110,28 @@ public sealed class SegmentFile : IDisposable
 
     /// <summary>The rows of a base segment, as tuples. Valid until the enumeration moves on.</summary>
     public IEnumerable<ReadOnlyMemory<byte>> ReadRows() => Description.Kind == SegmentKind.Base
-        ? new TableSegmentReader(_parquet, Description).Rows()
+        ? Guarded(() => new TableSegmentReader(_parquet, Description).Rows())
         : throw new InvalidOperationException($"a {Description.Kind} segment holds events, not rows");
+
+    /// <summary>Whoever wrote the bytes, what they do to the library below is said in one way.</summary>
+    IEnumerable<T> Guarded<T>(Func<IEnumerable<T>> read)
+    {
+        using var rows = Try(() => read().GetEnumerator());
+        while (Try(rows.MoveNext))
+            yield return rows.Current;
+    }
+
+    T Try<T>(Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (Exception failure) when (failure is not (BackupException or OperationCanceledException or ObjectDisposedException))
+        {
+            throw new FormatViolationException($"{_path} cannot be read: {failure.Message.ReplaceLineEndings(" ")}", failure);
+        }
+    }
 
     const string VerifyHint = "Run 'crmbackup verify' to see which restore points remain.";
 
