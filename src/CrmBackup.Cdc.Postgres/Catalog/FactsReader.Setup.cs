@@ -38,7 +38,9 @@ public static partial class FactsReader
         return new SetupFacts(
             schema, accessible, settings, secret, functions,
             await ReadEventTriggersAsync(connection, stop),
-            await ReadPublicationAsync(connection, publication, server.Major, stop), state,
+            await ReadPublicationAsync(connection, publication, server.Major, stop),
+            settings?.GetValueOrDefault("changesPublication") is { } changes ? await ReadPublicationAsync(connection, changes, server.Major, stop) : null,
+            state,
             await ReadSlotAsync(connection, slot, server, stop),
             role is null ? null : await ReadRoleAsync(connection, role, schema, stop));
     }

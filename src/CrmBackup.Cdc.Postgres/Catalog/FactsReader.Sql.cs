@@ -22,7 +22,7 @@ public static partial class FactsReader
                   AND i.indexprs IS NULL AND NOT EXISTS (
                     SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
                     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-                    WHERE k.place <= i.indnkeyatts AND (NOT a.attnotnull OR a.attgenerated = 'v'))
+                    WHERE k.place <= i.indnkeyatts AND (NOT a.attnotnull OR a.attgenerated <> ''))
                 ORDER BY i.indnkeyatts, x.oid LIMIT 1) END,
             EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attgenerated <> ''),
             CASE WHEN c.relkind = 'p' THEN 0
@@ -38,12 +38,18 @@ public static partial class FactsReader
             ((pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid)) / (SELECT hours FROM watched))::float8,
             coalesce((SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition), 0::oid),
             c.relrowsecurity AND row_security_active(c.oid),
-            has_table_privilege(c.oid, 'SELECT')
+            has_table_privilege(c.oid, 'SELECT'),
+            EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'crmbackup_changes' AND t.tgenabled = 'A')
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         CROSS JOIN LATERAL (SELECT EXISTS (
             SELECT FROM pg_index i
             WHERE i.indrelid = c.oid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL AND (i.indisvalid OR c.relkind = 'p')
-              AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident))) AS has) key
+              AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident))
+              -- The stream does not carry generated columns: a key that has one names no row.
+              AND NOT EXISTS (
+                SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+                WHERE k.place <= i.indnkeyatts AND a.attgenerated <> '')) AS has) key
         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND c.oid >= 16384
           AND n.nspname NOT IN ('crmbackup', 'pg_catalog', 'information_schema', 'pg_toast')
         ORDER BY n.nspname, c.relname

@@ -59,7 +59,7 @@ public static partial class FactsReader
             tables.Add(new TableFacts(
                 row.GetFieldValue<uint>(0), row.GetString(1), row.GetString(2), row.GetChar(3), row.GetChar(4), row.GetChar(5),
                 Text(row, 6), row.GetBoolean(7), Text(row, 8), row.GetBoolean(9), row.GetInt64(10), row.GetInt64(11),
-                row.GetInt64(12), row.GetDouble(13), row.GetFieldValue<uint>(14), row.GetBoolean(15), row.GetBoolean(16)));
+                row.GetInt64(12), row.GetDouble(13), row.GetFieldValue<uint>(14), row.GetBoolean(15), row.GetBoolean(16), row.GetBoolean(17)));
         return tables;
     }
 

@@ -34,13 +34,14 @@ public sealed record PreparedTransaction(string Gid, string Owner, TimeSpan Age)
 
 /// <summary>What of ours stands in the source.</summary>
 /// <param name="Settings"><c>crmbackup.settings</c>; null when it is not there.</param>
+/// <param name="Changes">The publication of updates and deletes, where these have one of their own.</param>
 /// <param name="PublicationState"><c>crmbackup.publication_state()</c>; null when there is no such function.</param>
 /// <param name="Accessible">False when our schema is there and the connected role may not read it.</param>
 public sealed record SetupFacts(
     bool SchemaExists, bool Accessible, IReadOnlyDictionary<string, string>? Settings, bool SecretExists,
     IReadOnlyDictionary<string, FunctionFacts> Functions,
     IReadOnlyDictionary<string, EventTriggerFacts> EventTriggers,
-    PublicationFacts? Publication, string? PublicationState, SlotFacts? Slot, RoleFacts? Role)
+    PublicationFacts? Publication, PublicationFacts? Changes, string? PublicationState, SlotFacts? Slot, RoleFacts? Role)
 {
     public string? Setting(string key) => Settings?.GetValueOrDefault(key);
 }
@@ -87,10 +88,11 @@ public sealed record RoleFacts(
 /// <param name="Parent">The partitioned table or 0.</param>
 /// <param name="HiddenRows">Row-level security would hide rows from the connected role.</param>
 /// <param name="Readable">The connected role may SELECT from it.</param>
+/// <param name="Triggered">A trigger of ours tells its updates and deletes.</param>
 public sealed record TableFacts(
     uint Oid, string Schema, string Name, char Kind, char Persistence, char Identity, string? IdentityIndex, bool HasIdentity,
     string? CandidateIndex, bool Generated, long Bytes, long ToastBytes, long RowBytes, double ChangesPerHour,
-    uint Parent, bool HiddenRows, bool Readable)
+    uint Parent, bool HiddenRows, bool Readable, bool Triggered)
 {
     public string FullName => $"{Schema}.{Name}";
 

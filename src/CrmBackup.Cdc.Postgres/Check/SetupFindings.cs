@@ -28,7 +28,7 @@ static class SetupFindings
         if (setup.Settings is null || !setup.SecretExists)
             yield return new Finding("settings-missing", Severity.Unsafe, "our tables in schema crmbackup are not complete",
                 "Messages of ours cannot be told from others'.", [Remedy.Init]);
-        foreach (var finding in Functions(setup).Concat(Triggers(setup)).Concat(Publication(facts, options, scope))
+        foreach (var finding in Functions(setup).Concat(Triggers(setup, facts.Server.Major)).Concat(Publication(facts, options, scope))
             .Concat(Slot(facts, options)).Concat(Role(facts)))
             yield return finding;
     }
@@ -53,9 +53,9 @@ static class SetupFindings
         }
     }
 
-    static IEnumerable<Finding> Triggers(SetupFacts setup)
+    static IEnumerable<Finding> Triggers(SetupFacts setup, int major)
     {
-        foreach (var (name, eventName, function) in SetupSql.EventTriggers)
+        foreach (var (name, eventName, function) in SetupSql.EventTriggersOf(major))
         {
             var there = setup.EventTriggers.GetValueOrDefault(name);
             if (SetupPlanner.TriggerStep(setup, name, eventName, function) is not { } step)

@@ -15,19 +15,14 @@ static class TableFindings
     {
         foreach (var table in chosen.Where(table => !table.HasIdentity))
         {
-            var published = facts.Setup.Publication is { } publication
+            var published = (facts.Setup.Changes ?? facts.Setup.Publication) is { Update: true } publication
                 && (publication.AllTables || publication.Find(table.Oid) is not null || publication.Find(table.Parent) is not null);
-            if (facts.Server.Major >= 18 && table.Generated && table.CandidateIndex is null)
-                yield return new Finding("no-identity", Severity.Unsafe,
-                    $"table {table.FullName} has no key, and a generated column that replica identity FULL does not allow",
-                    "Its UPDATE and DELETE fail while they are published.", [Remedy.Advice("Add a primary key, or leave it out with --exclude-table.")]);
-            else
-                yield return new Finding("no-identity", Severity.Unsafe,
-                    $"table {table.FullName} has no {(table.Identity == 'n' ? "replica identity (NOTHING)" : "key")}",
-                    published ? "The CRM's UPDATE and DELETE on it fail, because they are published."
-                        : $"Its UPDATE and DELETE could not be published. {IdentityPlan.Cost(table)}.",
-                    facts.Setup.Settings is null ? [Remedy.Init]
-                        : SetupFindings.Statements(IdentityPlan.Step(table)));
+            yield return new Finding("no-identity", Severity.Unsafe,
+                $"table {table.FullName} has no {(table.Identity == 'n' ? "replica identity (NOTHING)" : "key")}",
+                published ? "The CRM's UPDATE and DELETE on it fail, because they are published."
+                    : $"Its UPDATE and DELETE could not be published. {IdentityPlan.Cost(table)}.",
+                facts.Setup.Settings is null ? [Remedy.Init]
+                    : SetupFindings.Statements(IdentityPlan.Step(table)));
         }
     }
 
@@ -58,6 +53,9 @@ static class TableFindings
 
     static IEnumerable<Finding> Objects(SourceFacts facts)
     {
+        if (facts.Tables.Where(table => table.Triggered).ToList() is { Count: > 0 } triggered)
+            yield return new Finding("changes-by-trigger", Severity.Info, $"a trigger of ours tells the updates and deletes of {Names(triggered)}",
+                "They have no key and a generated column, and PostgreSQL does not let their updates be published. A primary key makes it unnecessary.", []);
         foreach (var found in facts.OtherObjects)
         {
             var (severity, why) = found.Kind switch

@@ -11,8 +11,8 @@ public sealed class SchemaDumpException(string message, string hint) : BackupExc
 
 /// <param name="Before">Every transaction that the dump's snapshot missed ended after this position.</param>
 /// <param name="After">Everything that the dump saw ended at or before it.</param>
-/// <param name="Files">pre-data.sql, post-data.sql, schema.dump (pg_dump's custom format), database.sql (its properties), and
-/// globals.sql where it was permitted.</param>
+/// <param name="Files">pre-data.sql, post-data.sql, schema.dump (pg_dump's custom format), database.sql (its properties), collations.json
+/// (<see cref="CollationVersions"/>), catalog.json (which object is part of which), and globals.sql where it was permitted.</param>
 /// <param name="LeftOut">What could not be dumped, in words.</param>
 public sealed record DumpedSchema(Lsn Before, Lsn After, IReadOnlyDictionary<string, byte[]> Files, IReadOnlyList<string> LeftOut);
 
@@ -34,8 +34,11 @@ public sealed partial class SchemaDump(NpgsqlConnectionStringBuilder settings, L
             var before = await BarrierAsync(connection, stop);
             await DumpAsync(connection, programs, dump, stop);
             var after = await BarrierAsync(connection, stop);
-            var publication = await PublicationAsync(connection, stop);
-            var files = await ScriptsAsync(programs, folder.FullName, dump, publication, stop);
+            var publications = await PublicationsAsync(connection, stop);
+            var parts = await PartsAsync(connection, stop);
+            var files = await ScriptsAsync(programs, folder.FullName, dump, publications, stop);
+            files.Add(CollationVersions.FileName, (await CollationVersions.ReadAsync(connection, stop)).ToBytes());
+            files.Add(SchemaUnits.PartsFile, parts);
             var leftOut = new List<string>();
             if (await GlobalsAsync(programs, leftOut, stop) is { } globals)
                 files.Add("globals.sql", Encoding.UTF8.GetBytes(globals));
@@ -114,17 +117,18 @@ public sealed partial class SchemaDump(NpgsqlConnectionStringBuilder settings, L
         }
     }
 
-    static async Task<Dictionary<string, byte[]>> ScriptsAsync(ClientPrograms programs, string folder, string dump, string publication, CancellationToken stop)
+    static async Task<Dictionary<string, byte[]>> ScriptsAsync(ClientPrograms programs, string folder, string dump, IReadOnlyList<string> publications, CancellationToken stop)
     {
         // With --create the list holds the database's own entries too; without it, the scripts leave them out.
         var all = await RestoreAsync(programs, ["--create", "--list", dump], stop);
-        var theirs = all.Split('\n').Where(line => !IsOurs(line, publication)).ToList();
+        var theirs = all.Split('\n').Where(line => !IsOurs(line, publications)).ToList();
         var list = Path.Combine(folder, "list");
         await File.WriteAllLinesAsync(list, theirs.Where(line => !OfDatabase().IsMatch(line)), stop);
         var files = new Dictionary<string, byte[]> { ["schema.dump"] = await File.ReadAllBytesAsync(dump, stop) };
         foreach (var section in (string[])["pre-data", "post-data"])
             files.Add($"{section}.sql", Encoding.UTF8.GetBytes(WithoutPsql(
-                await RestoreAsync(programs, [$"--section={section}", $"--use-list={list}", "--file=-", dump], stop))));
+                // The comments of --verbose name each entry's object by its OID.
+                await RestoreAsync(programs, ["--verbose", $"--section={section}", $"--use-list={list}", "--file=-", dump], stop))));
         var database = Path.Combine(folder, "database");
         await File.WriteAllLinesAsync(database, theirs.Where(line => OfDatabase().IsMatch(line)), stop);
         files.Add("database.sql", Encoding.UTF8.GetBytes(WithoutPsql(
@@ -132,15 +136,44 @@ public sealed partial class SchemaDump(NpgsqlConnectionStringBuilder settings, L
         return files;
     }
 
-    static async Task<string> PublicationAsync(NpgsqlConnection connection, CancellationToken stop)
+    static async Task<IReadOnlyList<string>> PublicationsAsync(NpgsqlConnection connection, CancellationToken stop)
     {
-        await using var command = new NpgsqlCommand("SELECT value FROM crmbackup.settings WHERE key = 'publication'", connection);
-        return await command.ExecuteScalarAsync(stop) as string ?? SetupOptions.DefaultPublication;
+        await using var command = new NpgsqlCommand(
+            "SELECT array_agg(value) FROM crmbackup.settings WHERE key IN ('publication', 'changesPublication')", connection);
+        return await command.ExecuteScalarAsync(stop) as string[] ?? [SetupOptions.DefaultPublication];
+    }
+
+    /// <summary>What is described with its table, type or publication, and the names of what pg_dump's scripts give no OID.</summary>
+    static async Task<byte[]> PartsAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        const string sql = """
+            SELECT jsonb_build_object(
+              'parts', (SELECT coalesce(jsonb_object_agg(part, whole), '{}') FROM (
+                SELECT 'pg_class'::regclass::oid || ':' || indexrelid AS part, 'pg_class'::regclass::oid || ':' || indrelid AS whole FROM pg_index WHERE indexrelid >= 16384
+                UNION ALL SELECT 'pg_constraint'::regclass::oid || ':' || oid, CASE WHEN conrelid <> 0 THEN 'pg_class'::regclass::oid || ':' || conrelid
+                  ELSE 'pg_type'::regclass::oid || ':' || contypid END FROM pg_constraint WHERE oid >= 16384
+                UNION ALL SELECT 'pg_trigger'::regclass::oid || ':' || oid, 'pg_class'::regclass::oid || ':' || tgrelid FROM pg_trigger WHERE NOT tgisinternal
+                UNION ALL SELECT 'pg_policy'::regclass::oid || ':' || oid, 'pg_class'::regclass::oid || ':' || polrelid FROM pg_policy
+                UNION ALL SELECT 'pg_rewrite'::regclass::oid || ':' || oid, 'pg_class'::regclass::oid || ':' || ev_class FROM pg_rewrite WHERE oid >= 16384
+                UNION ALL SELECT 'pg_attrdef'::regclass::oid || ':' || oid, 'pg_class'::regclass::oid || ':' || adrelid FROM pg_attrdef WHERE oid >= 16384
+                UNION ALL SELECT 'pg_statistic_ext'::regclass::oid || ':' || oid, 'pg_class'::regclass::oid || ':' || stxrelid FROM pg_statistic_ext
+                UNION ALL SELECT 'pg_publication_rel'::regclass::oid || ':' || oid, 'pg_publication'::regclass::oid || ':' || prpubid FROM pg_publication_rel
+                UNION ALL SELECT 'pg_class'::regclass::oid || ':' || d.objid, 'pg_class'::regclass::oid || ':' || d.refobjid FROM pg_depend d
+                  JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+                  WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 AND d.deptype = 'i') x),
+              -- TABLE ATTACH, INDEX ATTACH, ROW SECURITY, SEQUENCE OWNED BY and what is said of a schema.
+              'relations', (SELECT coalesce(jsonb_agg(jsonb_build_array(n.nspname, c.relname, 'pg_class'::regclass::oid || ':' || coalesce(i.indrelid, c.oid))), '[]')
+                FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
+                WHERE c.oid >= 16384 AND (c.relispartition OR c.relrowsecurity OR c.relkind = 'S')),
+              'schemas', (SELECT jsonb_object_agg(nspname, 'pg_namespace'::regclass::oid || ':' || oid) FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'))::text
+            """;
+        await using var command = new NpgsqlCommand(sql, connection);
+        return Encoding.UTF8.GetBytes((string)(await command.ExecuteScalarAsync(stop))!);
     }
 
     /// <summary>What init made belongs to the source, not to the data. A line of pg_restore's list:
     /// <c>number; oid oid TYPE schema name owner</c>, with - where there is no schema.</summary>
-    internal static bool IsOurs(string line, string publication)
+    internal static bool IsOurs(string line, IReadOnlyList<string> publications)
     {
         var entry = ListEntry().Match(line);
         if (!entry.Success)
@@ -149,9 +182,11 @@ public sealed partial class SchemaDump(NpgsqlConnectionStringBuilder settings, L
         bool Names(string type, string name) => kind == type ? rest.StartsWith($"{name} ", StringComparison.Ordinal)
             : kind is "ACL" or "COMMENT" or "SECURITY LABEL" && rest.StartsWith($"{type} {name} ", StringComparison.Ordinal);
         return schema == "crmbackup"
-            || (schema == "-" && (Names("SCHEMA", "crmbackup") || Names("PUBLICATION", publication)
+            || (schema == "-" && (Names("SCHEMA", "crmbackup") || publications.Any(publication => Names("PUBLICATION", publication))
                 || SetupSql.EventTriggers.Any(trigger => Names("EVENT TRIGGER", trigger.Name))))
-            || (kind.StartsWith("PUBLICATION TABLE", StringComparison.Ordinal) && rest.StartsWith($"{publication} ", StringComparison.Ordinal));
+            || (kind == "TRIGGER" && rest.Contains($" {SetupSql.RowTrigger} ", StringComparison.Ordinal))
+            || (kind.StartsWith("PUBLICATION TABLE", StringComparison.Ordinal) 
+                && publications.Any(publication => rest.StartsWith($"{publication} ", StringComparison.Ordinal)));
     }
 
     [GeneratedRegex(@"^\d+; \d+ \d+ ([A-Z][A-Z ]*[A-Z]) (\S+) (.*)$")]

@@ -9,17 +9,21 @@ public static partial class SqlStatements
     /// <summary>The statements in order, without their final semicolon, without comments before them; empty ones are left out.</summary>
     /// <param name="text">Written under <c>standard_conforming_strings = on</c>; no COPY data.</param>
     /// <exception cref="FormatException">A quote, comment or body does not end, or a line is psql's (backslash).</exception>
-    public static IReadOnlyList<string> Split(string text)
+    public static IReadOnlyList<string> Split(string text) => [.. SplitCommented(text).Select(part => part.Statement)];
+
+    /// <summary>As <see cref="Split"/>, each statement with the comments that stand before it.</summary>
+    public static IEnumerable<(string Comments, string Statement)> SplitCommented(string text)
     {
-        var statements = new List<string>();
         var at = 0;
-        while (SkipBlank(text, ref at))
+        while (true)
         {
+            var before = at;
+            if (!SkipBlank(text, ref at))
+                yield break;
             var end = EndOf(text, at);
-            statements.Add(text[at..end].TrimEnd());
-            at = end + 1;
+            yield return (text[before..at], text[at..end].TrimEnd());
+            before = at = end + 1;
         }
-        return statements;
     }
 
     /// <summary>The statement in a form that Npgsql sends as one: it knows quotes and parentheses, but would cut a BEGIN ATOMIC body.</summary>

@@ -19,7 +19,7 @@ static class IdentityPlan
             var filtered = filtersNeedFull.Contains(table.Oid) && table.Identity != 'f';
             if (table.HasIdentity && !filtered)
                 continue;
-            if (Refusal(table, facts.Server.Major, options.Identity, filtered) is { } refusal)
+            if (Refusal(table, options.Identity, filtered) is { } refusal)
                 refused.Add(refusal);
             else
             {
@@ -34,15 +34,13 @@ static class IdentityPlan
         return steps;
     }
 
-    static string? Refusal(TableFacts table, int major, IdentityChoice choice, bool filtered)
+    static string? Refusal(TableFacts table, IdentityChoice choice, bool filtered)
     {
         var byIndex = table.CandidateIndex is not null && !filtered;
         if (choice == IdentityChoice.Refuse)
             return $"{table.FullName} has no replica identity";
         if (byIndex)
             return null;
-        if (major >= 18 && table.Generated)
-            return $"{table.FullName} has no key, and a generated column that PostgreSQL {major} does not allow in replica identity FULL";
         if (choice == IdentityChoice.Index)
             return $"{table.FullName} has no key and no unique index over NOT NULL columns";
         return choice == IdentityChoice.Auto && table.ToastBytes > OutOfLineMax

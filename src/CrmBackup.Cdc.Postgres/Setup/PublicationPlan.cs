@@ -2,10 +2,12 @@ using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Postgres;
 
-/// <summary>The publication: all tables, or the chosen ones with their row filters.</summary>
+/// <summary>The publication: all tables, or the chosen ones with their row filters. Where updates and deletes have a publication of their
+/// own (<see cref="ChangesPlan"/>), this one holds inserts and truncates.</summary>
 static class PublicationPlan
 {
-    const string Publishes = "publish = 'insert, update, delete, truncate', publish_via_partition_root = false";
+    static string Publishes(SourceFacts facts) =>
+        $"publish = '{(ChangesPlan.Applies(facts.Server.Major) ? "insert, truncate" : "insert, update, delete, truncate")}', publish_via_partition_root = false";
 
     public static IEnumerable<SetupStep> Steps(SourceFacts facts, SetupOptions options, ProtectedScope scope)
     {
@@ -20,18 +22,21 @@ static class PublicationPlan
             steps.Add(new SetupStep(SetupPhase.Publication, $"{Capitalised(changed)}: the slot's WAL is of no use any more. A new one is made: a gap, then new bases.",
                 [SlotPlan.DropStatement(slot.Name)]));
         }
+        steps.AddRange(ChangesPlan.Steps(facts, options, scope));
         if (there is null)
             return [.. steps, .. Create(facts, name, scope)];
         if (there.AllTables != scope.AllTables)
-            return [.. steps, Replace(facts, name, scope)];
-        if (!there.Insert || !there.Update || !there.Delete || !there.Truncate || there.ViaRoot || there.GeneratedColumns)
-            steps.Add(Simple("The publication leaves something out, or says it under another table's name.",
-                $"ALTER PUBLICATION {name} SET ({Publishes}{(facts.Server.Major >= 18 ? ", publish_generated_columns = none" : "")})"));
+            return [.. steps, Replace(facts, name, scope), .. ChangesPlan.Leaving(facts, options, scope)];
+        var changes = !ChangesPlan.Applies(facts.Server.Major);
+        if (!there.Insert || there.Update != changes || there.Delete != changes || !there.Truncate || there.ViaRoot || there.GeneratedColumns)
+            steps.Add(Simple("The publication is not of what it should be, or says it under another table's name.",
+                $"ALTER PUBLICATION {name} SET ({Publishes(facts)}{(facts.Server.Major >= 18 ? ", publish_generated_columns = none" : "")})"));
         foreach (var schema in there.Schemas)
             steps.Add(Simple($"Schema {schema} was added by somebody else.",
                 $"ALTER PUBLICATION {name} DROP TABLES IN SCHEMA {SqlText.Identifier(schema)}"));
         if (!scope.AllTables)
             steps.AddRange(Differences(facts, name, there, scope));
+        steps.AddRange(ChangesPlan.Leaving(facts, options, scope));
         if (steps.All(step => step.Statements.Count == 1) && facts.Setup.PublicationState is { } now && facts.Setup.Setting("publicationState") != now)
             steps.Add(Simple("What the publication is now, so that 'check' sees when somebody changes it."));
         return steps;
@@ -40,7 +45,7 @@ static class PublicationPlan
     /// <summary>In words, how the publication differs from what init left; null when it does not.</summary>
     public static string? Changed(SetupFacts setup) =>
         setup.Setting("publicationState") is not { } left ? null
-        : setup.Publication is null ? "the publication was dropped"
+        : setup.Publication is null || (setup.Setting("changesPublication") is not null && setup.Changes is null) ? "the publication was dropped"
         : setup.PublicationState is { } now && now != left ? "the publication was changed by somebody else" : null;
 
     static string Capitalised(string text) => $"{char.ToUpperInvariant(text[0])}{text[1..]}";
@@ -62,11 +67,11 @@ static class PublicationPlan
         if (scope.AllTables)
         {
             yield return Simple("All tables, also those that come later. Truncate included; every partition under its own name.",
-                $"CREATE PUBLICATION {name} FOR ALL TABLES WITH ({Publishes})");
+                $"CREATE PUBLICATION {name} FOR ALL TABLES WITH ({Publishes(facts)})");
             yield break;
         }
         yield return Simple("The chosen tables are added one by one. Truncate included; every partition under its own name.",
-            $"CREATE PUBLICATION {name} WITH ({Publishes})");
+            $"CREATE PUBLICATION {name} WITH ({Publishes(facts)})");
         foreach (var (table, predicate) in Wanted(facts, scope))
             yield return Add(facts, name, table, predicate);
     }
@@ -79,11 +84,12 @@ static class PublicationPlan
         List<string> statements = [];
         if (!scope.AllTables && wanted.Count > 0)
             statements.Add($"LOCK TABLE {string.Join(", ", wanted.Select(choice => $"ONLY {choice.Table.Sql}"))} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT");
-        statements.Add($"DROP PUBLICATION {name}");
+        // No row may change between the two: decoding it would look for the publication and find none, for ever.
         statements.Add(SetupPlanner.SettingsUpsert(scope.Settings()));
-        statements.Add(scope.AllTables ? $"CREATE PUBLICATION {name} FOR ALL TABLES WITH ({Publishes})"
-            : wanted.Count == 0 ? $"CREATE PUBLICATION {name} WITH ({Publishes})"
-            : $"CREATE PUBLICATION {name} FOR TABLE {list} WITH ({Publishes})");
+        statements.Add($"DROP PUBLICATION {name}");
+        statements.Add(scope.AllTables ? $"CREATE PUBLICATION {name} FOR ALL TABLES WITH ({Publishes(facts)})"
+            : wanted.Count == 0 ? $"CREATE PUBLICATION {name} WITH ({Publishes(facts)})"
+            : $"CREATE PUBLICATION {name} FOR TABLE {list} WITH ({Publishes(facts)})");
         statements.Add(Record);
         return SetupStep.Transaction(SetupPhase.Publication,
             scope.AllTables ? "From chosen tables to all." : "From all tables to the chosen ones.", statements, locks: true);
@@ -100,12 +106,12 @@ static class PublicationPlan
             if (published is null)
                 yield return Add(facts, name, table, predicate);
             else if (published.ColumnList || (published.RowFilter is null) != (predicate is null) || (predicate is not null && !sameFilters))
-                yield return Locked(facts, table, $"Another row filter for {table.FullName}: it is read again.",
+                yield return Locked(facts, [table], $"Another row filter for {table.FullName}: it is read again.",
                     $"ALTER PUBLICATION {name} DROP TABLE ONLY {table.Sql}", $"ALTER PUBLICATION {name} ADD TABLE ONLY {table.Sql}{Where(predicate)}");
         }
         foreach (var published in there.Tables.Where(published => !wanted.ContainsKey(published.Oid)))
             if (facts.Tables.FirstOrDefault(table => table.Oid == published.Oid) is { } gone)
-                yield return Locked(facts, gone, $"{gone.FullName} is no longer chosen: its coverage ends here.",
+                yield return Locked(facts, [gone], $"{gone.FullName} is no longer chosen: its coverage ends here.",
                     $"ALTER PUBLICATION {name} DROP TABLE ONLY {gone.Sql}");
         var changed = scope.Settings().Where(pair => facts.Setup.Setting(pair.Key) != pair.Value).ToList();
         if (changed.Count > 0)
@@ -113,23 +119,23 @@ static class PublicationPlan
     }
 
     static SetupStep Add(SourceFacts facts, string name, TableFacts table, string? predicate) =>
-        Locked(facts, table, predicate is null ? $"{table.FullName} is chosen." : $"{table.FullName} is chosen, the rows with {predicate}.",
+        Locked(facts, [table], predicate is null ? $"{table.FullName} is chosen." : $"{table.FullName} is chosen, the rows with {predicate}.",
             $"ALTER PUBLICATION {name} ADD TABLE ONLY {table.Sql}{Where(predicate)}");
 
-    static string Where(string? predicate) => predicate is null ? "" : $" WHERE ({predicate})";
+    public static string Where(string? predicate) => predicate is null ? "" : $" WHERE ({predicate})";
 
     /// <summary>In the same transaction as the change: what differs from it is not ours.</summary>
     const string Record = "INSERT INTO crmbackup.settings (key, value) VALUES ('publicationState', crmbackup.publication_state())"
         + " ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value";
 
-    static SetupStep Simple(string why, params string[] statements) =>
+    public static SetupStep Simple(string why, params string[] statements) =>
         SetupStep.Transaction(SetupPhase.Publication, why, [.. statements, Record]);
 
     /// <summary>With a slot, writers are held off for that moment: servers before the fixes of 2025 could lose what was in flight.</summary>
-    static SetupStep Locked(SourceFacts facts, TableFacts table, string why, params string[] statements) =>
+    public static SetupStep Locked(SourceFacts facts, IReadOnlyList<TableFacts> tables, string why, params string[] statements) =>
         SetupStep.Transaction(SetupPhase.Publication, why,
         [
-            $"LOCK TABLE ONLY {table.Sql} IN {(facts.Setup.Slot is null ? "SHARE UPDATE EXCLUSIVE" : "SHARE ROW EXCLUSIVE")} MODE NOWAIT",
+            $"LOCK TABLE {string.Join(", ", tables.Select(table => $"ONLY {table.Sql}"))} IN {(facts.Setup.Slot is null ? "SHARE UPDATE EXCLUSIVE" : "SHARE ROW EXCLUSIVE")} MODE NOWAIT",
             .. statements,
             Record,
         ], locks: true);

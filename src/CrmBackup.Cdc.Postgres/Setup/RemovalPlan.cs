@@ -19,6 +19,11 @@ static class RemovalPlan
         if (facts.Setup.Publication is not null)
             steps.Add(Removal("From here on no table needs a replica identity for us.",
                 $"DROP PUBLICATION {SqlText.Identifier(SetupPlanner.PublicationName(facts, options))}"));
+        if (facts.Setup.Changes is not null)
+            steps.Add(Removal("The same for updates and deletes.", $"DROP PUBLICATION {SqlText.Identifier(ChangesPlan.NameOf(facts, options)!)}"));
+        steps.AddRange(facts.Tables.Where(table => table.Triggered).Select(table => SetupStep.Transaction(SetupPhase.Removal,
+            $"The trigger that told the changes of {table.FullName}.",
+            [$"LOCK TABLE ONLY {table.Sql} IN ACCESS EXCLUSIVE MODE NOWAIT", ChangesPlan.DropTrigger(table)], locks: true)));
         steps.AddRange(Identities(facts));
         if (facts.Setup.SchemaExists)
             steps.Add(Removal("Settings, key and functions.", "DROP SCHEMA crmbackup CASCADE"));

@@ -39,6 +39,7 @@ static class RolePlan
     /// <summary>What capture and <c>check</c> call.</summary>
     static IEnumerable<string> Functions =>
         SetupSql.Functions
-            .Where(function => function.Name is "mark" or "barrier" or "missing_value" or "table_image" or "publication_state" or "protects")
+            .Where(function => function.Name is "mark" or "barrier" or "missing_value" or "value_rule" or "table_image" or "publication_state" or "protects"
+                or "tell_changes")
             .Select(function => function.GrantSignature);
 }

@@ -14,7 +14,7 @@ static class SetupPlanner
         var notes = new List<string>();
         var steps = new List<SetupStep>();
         steps.AddRange(Objects(facts, options, scope));
-        steps.AddRange(Triggers(facts.Setup));
+        steps.AddRange(Triggers(facts));
         steps.AddRange(IdentityPlan.Steps(facts, options, scope, filtersNeedFull, notes));
         steps.AddRange(PublicationPlan.Steps(facts, options, scope));
         steps.AddRange(SlotPlan.Steps(facts, SlotName(facts, options)));
@@ -61,12 +61,14 @@ static class SetupPlanner
             new("publication", PublicationName(facts, options)),
             new("rewriteLimit", options.RewriteLimit.ToString(System.Globalization.CultureInfo.InvariantCulture)),
         };
+        if (ChangesPlan.NameOf(facts, options) is { } changes)
+            wanted.Add(new("changesPublication", changes));
         if (options.Vault is { } vault)
             wanted.Add(new("vault", vault.ToString()));
         if (options.Role is { } role)
             wanted.Add(new("role", role));
-        // Once there is a publication the choice changes together with it.
-        if (setup.Publication is null)
+        // Once there is a publication the choice changes together with it; unless the choice is gone with our schema.
+        if (setup.Publication is null || setup.Setting("scope") is null)
             wanted.AddRange(scope.Settings());
         var changed = wanted.Where(pair => setup.Setting(pair.Key) != pair.Value).ToList();
         var functions = SetupSql.Functions
@@ -107,8 +109,8 @@ static class SetupPlanner
         """,
     ];
 
-    static IEnumerable<SetupStep> Triggers(SetupFacts setup) =>
-        SetupSql.EventTriggers.Select(wanted => TriggerStep(setup, wanted.Name, wanted.Event, wanted.Function)).OfType<SetupStep>();
+    static IEnumerable<SetupStep> Triggers(SourceFacts facts) =>
+        SetupSql.EventTriggersOf(facts.Server.Major).Select(wanted => TriggerStep(facts.Setup, wanted.Name, wanted.Event, wanted.Function)).OfType<SetupStep>();
 
     /// <summary>Null when the trigger is as it should be.</summary>
     public static SetupStep? TriggerStep(SetupFacts setup, string name, string eventName, string function)
@@ -121,7 +123,7 @@ static class SetupPlanner
             $"{eventName}: schema changes travel in the WAL with the rows, also under session_replication_role = replica.",
             [
                 .. statements,
-                $"CREATE EVENT TRIGGER {name} ON {eventName} EXECUTE FUNCTION crmbackup.{function}()",
+                $"CREATE EVENT TRIGGER {name} ON {eventName}{(name == SetupSql.ListedTables ? " WHEN TAG IN ('ALTER TABLE')" : "")} EXECUTE FUNCTION crmbackup.{function}()",
                 $"ALTER EVENT TRIGGER {name} ENABLE ALWAYS",
             ]);
     }

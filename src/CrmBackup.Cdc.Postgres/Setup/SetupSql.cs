@@ -9,8 +9,12 @@ static partial class SetupSql
     /// <summary>In the order in which they can be created.</summary>
     static readonly string[] _names =
     [
-        "seal", "mark", "barrier", "missing_value", "protects", "table_image", "publication_state", "give_identity", "touched",
-        "failed_contents", "failed_rewrite", "ddl_contents", "drop_contents", "reemit", "on_rewrite", "on_ddl_end", "on_drop",
+        "seal", "mark", "barrier", "missing_value", "value_rule", "protects", "table_image", "publication_state", "has_key", "give_identity", "touched",
+        "entry", "grants", "remarks", "index_state", "unit_of", "define_relation", "define_parts", "define_type", "define_function",
+        "define_publication", "define_default_acls", "define", "describe", "lost",
+        "failed_contents", "failed_rewrite", "undescribed", "sealed", "on_change", "publish_changes", "tell_changes",
+        "ddl_contents", "ddl_definitions", "drop_contents", "drop_definitions", "reemit",
+        "on_rewrite", "on_ddl_end", "on_drop", "on_ddl_start",
     ];
 
     /// <summary>Those of the settings that decide the text of values, for functions that print values in the CRM's session.</summary>
@@ -20,13 +24,22 @@ static partial class SetupSql
         "xmloption", "row_security", "jit",
     ];
 
-    /// <summary>Name, event and function.</summary>
+    /// <summary>Name, event and function. The last one is for servers with a publication of updates and deletes (<see cref="ChangesPlan"/>).</summary>
     public static readonly IReadOnlyList<(string Name, string Event, string Function)> EventTriggers =
     [
         ("crmbackup_rewrite", "table_rewrite", "on_rewrite"),
         ("crmbackup_ddl_end", "ddl_command_end", "on_ddl_end"),
         ("crmbackup_sql_drop", "sql_drop", "on_drop"),
+        (ListedTables, "ddl_command_start", "on_ddl_start"),
     ];
+
+    public const string ListedTables = "crmbackup_ddl_start";
+
+    /// <summary>The trigger of a table whose updates and deletes cannot be published.</summary>
+    public const string RowTrigger = "crmbackup_changes";
+
+    public static IEnumerable<(string Name, string Event, string Function)> EventTriggersOf(int major) =>
+        EventTriggers.Where(trigger => trigger.Name != ListedTables || ChangesPlan.Applies(major));
 
     public static IReadOnlyList<SetupFunction> Functions { get; } = [.. _names.Select(Read)];
 
@@ -51,6 +64,9 @@ static partial class SetupSql
     [GeneratedRegex(@"FUNCTION (crmbackup\.\w+\([^)]*\))")]
     private static partial Regex Signature();
 
+    [GeneratedRegex(@" DEFAULT [^,)]+")]
+    public static partial Regex Default();
+
     [GeneratedRegex(@"\bSET (\w+) = ('[^']*'|pg_catalog, pg_temp|\w+)")]
     private static partial Regex Setting();
 }
@@ -61,7 +77,7 @@ sealed record SetupFunction(
     string Name, string Signature, string Statement, string Body, bool SecurityDefiner, IReadOnlyList<string> Config)
 {
     /// <summary>Signature for GRANT and REVOKE, which take no defaults.</summary>
-    public string GrantSignature => Signature.Replace(" DEFAULT false", "", StringComparison.Ordinal);
+    public string GrantSignature => SetupSql.Default().Replace(Signature, "");
 
     public bool Is(FunctionFacts facts) =>
         facts.Body == Body && facts.SecurityDefiner == SecurityDefiner && facts.OwnerIsSuperuser

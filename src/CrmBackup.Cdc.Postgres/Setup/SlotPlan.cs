@@ -34,12 +34,30 @@ public static class SlotPlan
     /// incarnation, so a crash between them leaves a slot that the next run records.</summary>
     public static IReadOnlyList<string> CreateStatements(string name) =>
     [
-        "DELETE FROM crmbackup.settings WHERE key IN ('incarnation', 'waitFor')",
+        $"DELETE FROM crmbackup.settings WHERE key IN ('incarnation', 'waitFor', '{RenewedSetting}', '{LetGoSetting}')",
         $"SELECT pg_create_logical_replication_slot({SqlText.Literal(name)}, 'pgoutput')",
         .. RecordStatements,
     ];
 
+    /// <summary>To the end of the WAL: the same slot, of another incarnation.</summary>
+    internal static IReadOnlyList<string> AdvanceStatements(string name) =>
+    [
+        $"SELECT pg_replication_slot_advance({SqlText.Literal(name)}, pg_current_wal_flush_lsn())",
+        .. RecordStatements,
+    ];
+
+    /// <summary>Why capture made the slot anew.</summary>
+    internal const string RenewedSetting = "slotRenewed";
+
+    /// <summary>Why capture dropped the slot; until it is made anew.</summary>
+    internal const string LetGoSetting = "slotLetGo";
+
+    internal static string Remember(string setting, string value) => SetupPlanner.SettingsUpsert([new(setting, value)]);
+
     public static string DropStatement(string name) => $"SELECT pg_drop_replication_slot({SqlText.Literal(name)})";
+
+    internal static string DropIfThere(string name) =>
+        $"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = {SqlText.Literal(name)}";
 
     /// <summary>Transactions still in progress now, prepared ones included: a base must see them ended (rule 4). Taken later than
     /// the slot's creation it names fewer, never too few: who ended meanwhile is visible.</summary>

@@ -8,7 +8,7 @@ namespace CrmBackup.Cdc.Postgres;
 /// not thread-safe.</summary>
 /// <param name="waitFor">Transactions that must have ended in the chunk's snapshot (rule 4).</param>
 public sealed class BaseChunkReader(
-    NpgsqlConnectionStringBuilder settings, IReadOnlyList<ulong> waitFor, uint timeline, LockYield yield, TimeProvider clock) : IAsyncDisposable
+    NpgsqlConnectionStringBuilder settings, IReadOnlyList<ulong> waitFor, uint timeline, LockYield yield, TimeProvider clock) : IChunkReader
 {
     /// <summary>Rows are handed over in pieces of about this size.</summary>
     const int PieceSize = 1 << 20;
@@ -16,11 +16,6 @@ public sealed class BaseChunkReader(
     static readonly TimeSpan _lockPause = TimeSpan.FromMilliseconds(100);
     NpgsqlConnection? _connection;
 
-    /// <summary>Takes whole COPY lines; the memory is used again when it returns.</summary>
-    public delegate ValueTask TakeRows(ReadOnlyMemory<byte> lines, CancellationToken stop);
-
-    /// <returns>What ends the answer: <see cref="BaseChunkRead"/>, or <see cref="OrderFailed"/> when the chunk cannot be read now: what was
-    /// taken before is void then.</returns>
     public async Task<ControlEntry> ReadAsync(ReadBaseChunk order, TakeRows take, CancellationToken stop)
     {
         _connection ??= await SourceConnection.OpenAsync(settings, stop);
@@ -33,7 +28,7 @@ public sealed class BaseChunkReader(
             reader.Yielded && !stop.IsCancellationRequested && failure is NpgsqlException or OperationCanceledException)
         {
             await CloseAsync();
-            return new OrderFailed("gave way to a session that waited for the table", Gone: false);
+            return new OrderFailed("gave way to a session that waited for the table");
         }
         catch
         {
@@ -56,6 +51,10 @@ public sealed class BaseChunkReader(
         await ExecuteAsync(connection, "COMMIT", stop);
         if (failed is not null)
             return failed;
+        // The lock keeps the table as it was, not the types of its columns, and their texts are always today's.
+        if (image!.Columns.Any(column => column.Rule is not null) && (await TableCatalog.FindAsync(connection, order.Oid, stop) is not { } after
+            || !image.Columns.Select(column => (column.AttNum, column.Rule)).SequenceEqual(after.Columns.Select(column => (column.AttNum, column.Rule)))))
+            return new OrderFailed($"a type of {image.Schema}.{image.Name} was changed while it was read");
         var barrier = await Barrier.EmitAsync(connection, $"base of {order.Oid}", stop);
         return new BaseChunkRead(snapshot.ToString(), image!, new Position(timeline, barrier), rows);
     }
@@ -63,14 +62,15 @@ public sealed class BaseChunkReader(
     OrderFailed? Problem(ReadBaseChunk order, string locked, Core.Snapshot snapshot, CatalogTable? image)
     {
         if (image is null)
-            return new OrderFailed($"the table with OID {order.Oid} is gone", Gone: true);
+            return new OrderFailed($"the table with OID {order.Oid} is gone", OrderFailure.Gone);
         if (SqlText.Qualified(image.Schema, image.Name) != locked)
-            return new OrderFailed($"{image.Schema}.{image.Name} was renamed just now", Gone: false);
+            return new OrderFailed($"{image.Schema}.{image.Name} was renamed just now");
         foreach (var xid in waitFor)
             if (!snapshot.Sees(xid))
-                return new OrderFailed($"waits for transaction {xid}, which ran when the slot was made and has not ended", Gone: false);
+                return new OrderFailed($"waits for transaction {xid}, which ran when the slot was made and has not ended");
         if (order.FileNode != 0 && image.FileNode != order.FileNode)
-            return new OrderFailed($"{image.Schema}.{image.Name} has another filenode: it was rewritten since its base began", Gone: false);
+            return new OrderFailed(
+                $"{image.Schema}.{image.Name} has another filenode: it was rewritten since its base began", OrderFailure.Rewritten);
         return null;
     }
 
@@ -80,7 +80,7 @@ public sealed class BaseChunkReader(
         for (var tries = 1; ; tries++)
         {
             if (await NameAsync(connection, oid, stop) is not { } name)
-                return (null, new OrderFailed($"the table with OID {oid} is gone", Gone: true));
+                return (null, new OrderFailed($"the table with OID {oid} is gone", OrderFailure.Gone));
             await ExecuteAsync(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", stop);
             try
             {
@@ -92,7 +92,7 @@ public sealed class BaseChunkReader(
             {
                 await ExecuteAsync(connection, "ROLLBACK", stop);
                 if (tries == LockTries)
-                    return (null, new OrderFailed($"{name} is locked by another session", Gone: false));
+                    return (null, new OrderFailed($"{name} is locked by another session"));
                 await Task.Delay(_lockPause, clock, stop);
             }
         }
@@ -122,20 +122,21 @@ public sealed class BaseChunkReader(
     static async Task<string> SqlAsync(
         NpgsqlConnection connection, ReadBaseChunk order, CatalogTable image, CancellationToken stop)
     {
+        var published = await PublishedRows.FromAsync(connection, image, stop);
         if (order.Keys is { } keys)
         {
             await ExecuteAsync(connection, KeyedRows.Settings, stop);
-            return await KeyedRows.SqlAsync(connection, image, keys, stop);
+            return await KeyedRows.SqlAsync(connection, image, published, keys, stop);
         }
-        var columns = string.Join(", ", image.Columns.Where(column => column.Generated == 'n').Select(column => SqlText.Identifier(column.Name)));
+        var columns = string.Join(", ", image.Columns.Where(column => column.Generated == 'n').Select(column => $"t.{SqlText.Identifier(column.Name)}"));
         var pages = (order.FromPage, order.ToPage) switch
         {
             (0, null) => "",
-            (var from, null) => $" WHERE ctid >= '({from},0)'",
-            (0, { } to) => $" WHERE ctid < '({to},0)'",
-            var (from, to) => $" WHERE ctid >= '({from},0)' AND ctid < '({to},0)'",
+            (var from, null) => $" WHERE t.ctid >= '({from},0)'",
+            (0, { } to) => $" WHERE t.ctid < '({to},0)'",
+            var (from, to) => $" WHERE t.ctid >= '({from},0)' AND t.ctid < '({to},0)'",
         };
-        return $"COPY (SELECT {columns} FROM ONLY {SqlText.Qualified(image.Schema, image.Name)}{pages}) TO STDOUT";
+        return $"COPY (SELECT {columns} FROM {published}{pages}) TO STDOUT";
     }
 
     /// <summary>Hands over whole lines; returns their number.</summary>

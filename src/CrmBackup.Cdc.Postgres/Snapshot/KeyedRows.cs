@@ -11,9 +11,10 @@ static class KeyedRows
     /// <summary>A few thousand index look-ups, never a scan of the table.</summary>
     public const string Settings = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
+    /// <param name="published">As <see cref="PublishedRows"/> gives it.</param>
     /// <param name="keys">Column texts in the order of <see cref="CatalogTable.KeyColumns"/>.</param>
     public static async Task<string> SqlAsync(
-        NpgsqlConnection connection, CatalogTable table, IReadOnlyList<IReadOnlyList<string>> keys, CancellationToken stop)
+        NpgsqlConnection connection, CatalogTable table, string published, IReadOnlyList<IReadOnlyList<string>> keys, CancellationToken stop)
     {
         Invariant.Holds(table.KeyColumns.Count > 0, $"rows of {table.Schema}.{table.Name} were asked for by key, and it has none");
         var columns = table.KeyColumns.Select(number => table.Columns.Single(column => column.AttNum == number)).ToList();
@@ -28,7 +29,7 @@ static class KeyedRows
             sql.Append("]::").Append(columns[i].TypeName).Append("[]");
         }
         sql.Append(") AS k (").AppendJoin(", ", columns.Select((_, i) => $"k{i}"));
-        sql.Append(") JOIN ONLY ").Append(SqlText.Qualified(table.Schema, table.Name)).Append(" t ON ");
+        sql.Append(") JOIN ").Append(published).Append(" ON ");
         sql.AppendJoin(" AND ", columns.Select((column, i) =>
             $"t.{SqlText.Identifier(column.Name)} OPERATOR({operators[column.AttNum]}) k.k{i}"));
         return sql.Append(") TO STDOUT").ToString();

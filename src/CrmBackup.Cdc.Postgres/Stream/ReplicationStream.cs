@@ -8,11 +8,6 @@ using NpgsqlTypes;
 
 namespace CrmBackup.Cdc.Postgres;
 
-/// <summary>Where a stream is to begin. <see cref="At"/> null: the vault is empty.</summary>
-/// <param name="SystemIdentifier">Of the cluster that the vault belongs to; 0 when it has none yet.</param>
-/// <param name="OwnPid">Of our walsender before, which may still be ending.</param>
-public sealed record StreamStart(ulong SystemIdentifier, Position? At, Guid? Incarnation, int? OwnPid);
-
 /// <summary>Raw pgoutput frames (protocol 2, streaming) from the slot, from exactly the archive's position on. One reader.
 /// The server hears from us by a timer of its own, so that a blocked reader is not taken for a dead one.</summary>
 public sealed class ReplicationStream : IAsyncDisposable
@@ -78,19 +73,17 @@ public sealed class ReplicationStream : IAsyncDisposable
         {
             var system = await connection.IdentifySystem(stop);
             var systemIdentifier = ulong.Parse(system.SystemId, System.Globalization.CultureInfo.InvariantCulture);
-            if (start.SystemIdentifier != 0 && start.SystemIdentifier != systemIdentifier)
-                throw new RefusedException(
-                    $"the source is the cluster {systemIdentifier}, the vault belongs to {start.SystemIdentifier}",
-                    "Give the source that this vault was made for, or make a new vault with 'crmbackup init'.");
+            start.RefuseOther(systemIdentifier);
             var slot = await SlotState.FreeAsync(control, facts.Slot, start.OwnPid, clock, TimeSpan.FromSeconds(10), stop);
             var slotAt = new Position(system.Timeline, slot.Confirmed);
-            var startedAt = Begin(start, facts.Incarnation, slotAt);
-            if (startedAt.Lsn.Value > (ulong)system.XLogPos)
-                throw new RefusedException(
-                    $"the source's WAL ends at {new Lsn((ulong)system.XLogPos)}, before the vault's position {startedAt}: the source was set back",
-                    "Was it restored from a copy of its files? Protect it with a new vault; this one keeps what the source has lost.");
+            var startedAt = start.Begin(facts.Incarnation, slotAt, new Lsn((ulong)system.XLogPos));
             var opened = new StreamOpened(
-                slotAt, startedAt, facts.ServerVersion, facts.Database, facts.Incarnation, facts.AllTables, facts.Fidelity);
+                slotAt, startedAt, facts.ServerVersion, facts.Database, facts.Incarnation, facts.AllTables, facts.Fidelity)
+            {
+                Renewed = facts.Renewed,
+                BranchedAt = start.At is { } known && known.Timeline < system.Timeline
+                    ? await TimelineHistory.EndOfAsync(control, known.Timeline, system.Timeline, stop) : null,
+            };
             return new ReplicationStream(connection, relay, facts, opened, systemIdentifier, stop);
         }
         catch
@@ -100,12 +93,6 @@ public sealed class ReplicationStream : IAsyncDisposable
             throw;
         }
     }
-
-    /// <summary>Exactly the archive's position: from a lower one the server silently forwards, to a higher one it silently skips. Where
-    /// the archive's position cannot be had, the slot's own, and the archive sees the gap.</summary>
-    static Position Begin(StreamStart start, Guid incarnation, Position slot) =>
-        start.At is { } at && at.Timeline == slot.Timeline && at.Lsn >= slot.Lsn && (start.Incarnation ?? incarnation) == incarnation
-            ? at : slot;
 
     static async Task<(LogicalReplicationConnection, SourceRelay?)> ConnectAsync(
         NpgsqlConnectionStringBuilder settings, ILogger logger, CancellationToken stop)

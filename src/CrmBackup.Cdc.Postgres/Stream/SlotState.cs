@@ -4,15 +4,38 @@ using Npgsql;
 namespace CrmBackup.Cdc.Postgres;
 
 /// <summary>The slot cannot give the stream any more: it is gone, or its WAL is. A gap; a new slot and new bases are needed.</summary>
-/// <param name="exists">It stands there still, of no use.</param>
-public sealed class SlotLostException(string slot, bool exists, string reason) : BackupException(
+public sealed class SlotLostException(string slot, string reason) : BackupException(
     $"slot {slot} {reason}", "Run 'crmbackup init': it makes a new slot; what is between is a gap.", ExitCode.Refused)
 {
-    /// <summary>Makes the slot anew. Waits until every transaction that runs now has ended.</summary>
+    /// <summary>Makes the slot anew; where it stands there still, it is of no use. Waits until every transaction that runs now has ended.
+    /// Cut off in between, it is begun once more: what it leaves is again a lost slot.</summary>
     public async Task MakeAnewAsync(NpgsqlConnection connection, CancellationToken stop)
     {
-        IEnumerable<string> statements = SlotPlan.CreateStatements(slot);
-        foreach (var sql in exists ? statements.Prepend(SlotPlan.DropStatement(slot)) : statements)
+        await using var letGo = new NpgsqlCommand($"SELECT value FROM crmbackup.settings WHERE key = '{SlotPlan.LetGoSetting}'", connection);
+        var why = await letGo.ExecuteScalarAsync(stop) as string ?? Message;
+        await ExecuteAsync(connection,
+            [SlotPlan.DropIfThere(slot), .. SlotPlan.CreateStatements(slot), SlotPlan.Remember(SlotPlan.RenewedSetting, why)], stop);
+    }
+
+    /// <summary>Advances the slot to the end of the WAL: what lies before is a gap.</summary>
+    public static async Task SkipAsync(
+        NpgsqlConnection connection, string slot, int? ownPid, string why, TimeProvider clock, CancellationToken stop)
+    {
+        await SlotState.FreeAsync(connection, slot, ownPid, clock, TimeSpan.FromSeconds(30), stop);
+        await ExecuteAsync(connection, [.. SlotPlan.AdvanceStatements(slot), SlotPlan.Remember(SlotPlan.RenewedSetting, why)], stop);
+    }
+
+    /// <summary>Drops the slot, so that the source keeps nothing for us any more, and leaves word why.</summary>
+    public static async Task LetGoAsync(
+        NpgsqlConnection connection, string slot, int? ownPid, string why, TimeProvider clock, CancellationToken stop)
+    {
+        await SlotState.FreeAsync(connection, slot, ownPid, clock, TimeSpan.FromSeconds(30), stop);
+        await ExecuteAsync(connection, [SlotPlan.Remember(SlotPlan.LetGoSetting, why), SlotPlan.DropStatement(slot)], stop);
+    }
+
+    static async Task ExecuteAsync(NpgsqlConnection connection, IEnumerable<string> statements, CancellationToken stop)
+    {
+        foreach (var sql in statements)
         {
             await using var command = new NpgsqlCommand(sql, connection);
             await command.ExecuteNonQueryAsync(stop);
@@ -63,14 +86,14 @@ sealed record SlotState(Lsn Confirmed, int? ActivePid, string? Application, Date
         await using var command = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = slot } } };
         await using var row = await command.ExecuteReaderAsync(stop);
         if (!await row.ReadAsync(stop))
-            throw new SlotLostException(slot, exists: false, "does not exist any more");
+            throw new SlotLostException(slot, "does not exist any more");
         string? Text(int column) => row.IsDBNull(column) ? null : row.GetString(column);
         if (Text(0) != connection.Database || Text(1) != "pgoutput")
             throw new RefusedException(
                 $"slot {slot} belongs to database {Text(0) ?? "(none)"} with plugin {Text(1) ?? "(none)"}, not to {connection.Database} with pgoutput",
                 "Drop that slot or choose another name: run 'crmbackup init' again.");
         if (Text(2) == "lost" || Text(8) is not null || Text(9) == "true" || Text(3) is not { } confirmed)
-            throw new SlotLostException(slot, exists: true,
+            throw new SlotLostException(slot,
                 $"was invalidated ({Text(8) ?? (Text(2) == "lost" ? "its WAL was removed: max_slot_wal_keep_size" : "it never became ready")})");
         return new SlotState(
             Lsn.Parse(confirmed), row.IsDBNull(4) ? null : row.GetInt32(4), Text(5),

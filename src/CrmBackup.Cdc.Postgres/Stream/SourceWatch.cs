@@ -15,6 +15,8 @@ public sealed class SourceWatch : IAsyncDisposable
 {
     readonly NpgsqlConnection _connection;
     readonly SequenceReader _sequences;
+    StreamFacts? _facts;
+    CatalogWatch? _catalog;
 
     SourceWatch(NpgsqlConnection connection) => (_connection, _sequences) = (connection, new SequenceReader(connection));
 
@@ -48,6 +50,56 @@ public sealed class SourceWatch : IAsyncDisposable
     {
         var tables = await TableCatalog.ReadAsync(_connection, stop);
         return new Inventory(new Position(timeline, await Barrier.EmitAsync(_connection, "inventory", stop)), tables);
+    }
+
+    /// <summary>From here on <see cref="LookAtCatalogAsync"/> compares.</summary>
+    /// <param name="since">Snapshot of the last look that the archive judged; null when there was none.</param>
+    public void WatchCatalog(StreamFacts facts, uint timeline, string? since, TimeProvider clock) =>
+        (_facts, _catalog) = (facts, new CatalogWatch(_connection, timeline, since, clock));
+
+    /// <param name="moment">Of <see cref="LookAsync"/>, just before.</param>
+    /// <returns>Null when there is nothing to tell; and whether a damaged set-up can be mended.</returns>
+    /// <exception cref="SetupRenewedException">The stream is to be opened again.</exception>
+    public async Task<(CatalogSeen? Seen, bool CanMend)> LookAtCatalogAsync(SourceMoment moment, CancellationToken stop)
+    {
+        var signs = await SetupSigns.ReadAsync(_connection, _facts!.Publications, _facts.Incarnation, stop);
+        return (await _catalog!.LookAsync(moment, signs, stop), signs.CanMend);
+    }
+
+    /// <summary>Where updates and deletes have a publication of their own: sees to the tables that are not in it, or can no longer be.
+    /// Outside the CRM's transactions, and without waiting for any lock: what cannot be had now is asked for again.</summary>
+    /// <returns>True when there was any.</returns>
+    public async Task<bool> TellChangesAsync(CancellationToken stop)
+    {
+        const string sql = """
+            SELECT c.oid FROM crmbackup.settings m CROSS JOIN LATERAL pg_get_publication_tables(m.value) t JOIN pg_class c ON c.oid = t.relid
+            JOIN pg_namespace n ON n.oid = c.relnamespace JOIN crmbackup.settings s ON s.key = 'changesPublication'
+            JOIN pg_publication p ON p.pubname = s.value
+            LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
+            LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = 'crmbackup_changes' AND g.tgenabled = 'A'
+            WHERE m.key = 'publication' AND c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname <> 'crmbackup' AND (
+              (r.oid IS NULL) = (g.oid IS NULL)
+              -- Listed, and its UPDATE fails.
+              OR r.oid IS NOT NULL AND CASE c.relreplident
+                WHEN 'f' THEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attgenerated <> '')
+                ELSE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique AND i.indimmediate
+                  AND i.indpred IS NULL AND (c.relreplident = 'd' AND i.indisprimary OR c.relreplident = 'i' AND i.indisreplident)) END)
+            ORDER BY 1 LIMIT 1000
+            """;
+        var untold = new List<uint>();
+        await using (var command = new NpgsqlCommand(sql, _connection))
+        await using (var rows = await command.ExecuteReaderAsync(stop))
+            while (await rows.ReadAsync(stop))
+                untold.Add(rows.GetFieldValue<uint>(0));
+        foreach (var oid in untold)
+        {
+            await using var tell = new NpgsqlCommand("SELECT crmbackup.tell_changes($1)", _connection)
+            {
+                Parameters = { new() { Value = oid, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Oid } },
+            };
+            await tell.ExecuteNonQueryAsync(stop);
+        }
+        return untold.Count > 0;
     }
 
     public Task<IReadOnlyList<SequenceState>> SampleSequencesAsync(CancellationToken stop) => _sequences.ReadAsync(stop);

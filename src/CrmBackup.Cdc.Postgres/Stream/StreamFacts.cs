@@ -11,15 +11,16 @@ public sealed record StreamFacts(
     IReadOnlyList<ulong> WaitFor, MessageKey Key, TimeSpan WalSenderTimeout, string SynchronousStandbyNames,
     bool AllTables, IReadOnlyList<string> Fidelity)
 {
-    const string HowToPrepare = "Run 'crmbackup init' on this source.";
+    /// <summary>Why the slot was made anew, when capture did it; null when <c>init</c> made it.</summary>
+    public string? Renewed { get; init; }
 
     /// <exception cref="RefusedException">The source was not prepared, or would wait for us as for a standby.</exception>
     public static async Task<StreamFacts> ReadAsync(NpgsqlConnection connection, CancellationToken stop)
     {
         var settings = await SettingsAsync(connection, stop);
         string Setting(string name) => settings.GetValueOrDefault(name)
-            ?? throw new RefusedException($"crmbackup.settings in {connection.Database} has no '{name}'", HowToPrepare);
-        string[] publications = [Setting("publication")];
+            ?? throw new SetupDamagedException($"crmbackup.settings in {connection.Database} has no '{name}'");
+        string[] publications = settings.TryGetValue("changesPublication", out var changes) ? [Setting("publication"), changes] : [Setting("publication")];
         var (allTables, fidelity) = await FidelityAsync(connection, publications, stop);
         const string sql = """
             SELECT current_setting('server_version_num')::int, current_database()::text,
@@ -31,13 +32,18 @@ public sealed record StreamFacts(
         await using var command = new NpgsqlCommand(sql, connection);
         await using var row = await command.ExecuteReaderAsync(stop);
         if (!await row.ReadAsync(stop))
-            throw new RefusedException($"crmbackup.secret in {connection.Database} is empty", HowToPrepare);
+            throw new SetupDamagedException($"crmbackup.secret in {connection.Database} is empty");
         var facts = new StreamFacts(
             row.GetInt32(0), row.GetString(1), row.GetFieldValue<uint>(2), Setting("slot"), publications,
-            Guid.Parse(Setting("incarnation")),
+            settings.TryGetValue("incarnation", out var incarnation) ? Guid.Parse(incarnation)
+                // Whoever was making it anew was cut off between the statements.
+                : throw new SlotLostException(Setting("slot"), "was made, but not recorded"),
             [.. settings.GetValueOrDefault("waitFor", "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(ulong.Parse)],
             new MessageKey(row.GetFieldValue<byte[]>(5), row.GetFieldValue<byte[]>(6)),
-            TimeSpan.FromMilliseconds(row.GetInt64(3)), row.GetString(4), allTables, fidelity);
+            TimeSpan.FromMilliseconds(row.GetInt64(3)), row.GetString(4), allTables, fidelity)
+        {
+            Renewed = settings.GetValueOrDefault(SlotPlan.RenewedSetting),
+        };
         facts.RefuseToBeWaitedFor();
         return facts;
     }
@@ -56,7 +62,13 @@ public sealed record StreamFacts(
         catch (PostgresException missing) when (
             missing.SqlState is PostgresErrorCodes.UndefinedTable or PostgresErrorCodes.InvalidSchemaName)
         {
-            throw new RefusedException($"the database {connection.Database} is not prepared for backup", HowToPrepare);
+            throw new SetupDamagedException($"the database {connection.Database} is not prepared for backup");
+        }
+        catch (PostgresException refused) when (refused.SqlState == PostgresErrorCodes.InsufficientPrivilege)
+        {
+            throw new RefusedException(
+                $"the role {connection.UserName} may not read schema crmbackup in {connection.Database}: {refused.MessageText}",
+                "'crmbackup check' prints the grants that are missing.");
         }
     }
 
@@ -66,11 +78,17 @@ public sealed record StreamFacts(
         var fidelity = new List<string>();
         var found = 0;
         var allTables = false;
-        const string sql = """
-            SELECT p.pubname::text, p.puballtables, p.pubinsert AND p.pubupdate AND p.pubdelete, p.pubtruncate, p.pubviaroot,
-                (SELECT count(*) FROM pg_publication_rel r WHERE r.prpubid = p.oid AND to_jsonb(r) ->> 'prqual' IS NOT NULL),
+        bool inserts = false, updates = false, truncates = false;
+        // Row filters came with 15.
+        var filters = connection.PostgreSqlVersion.Major < 15 ? "'{}'::text[]" : """
+            array(SELECT format('of %s only rows with %s are published', r.prrelid::regclass, pg_get_expr(r.prqual, r.prrelid))
+                FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prqual IS NOT NULL ORDER BY 1)
+            """;
+        var sql = $"""
+            SELECT p.pubname::text, p.puballtables, p.pubinsert, p.pubupdate AND p.pubdelete, p.pubtruncate, p.pubviaroot,
+                {filters},
                 (SELECT count(*) FROM pg_publication_rel r WHERE r.prpubid = p.oid AND to_jsonb(r) ->> 'prattrs' IS NOT NULL),
-                (SELECT count(*) FROM pg_event_trigger t WHERE t.evtenabled = 'A'
+                (SELECT count(*) FROM pg_event_trigger t WHERE t.evtenabled = 'A' AND current_setting('event_triggers', true) IS DISTINCT FROM 'off'
                     AND t.evtname IN ('crmbackup_ddl_end', 'crmbackup_sql_drop', 'crmbackup_rewrite'))
             FROM pg_publication p WHERE p.pubname = ANY ($1)
             """;
@@ -81,23 +99,50 @@ public sealed record StreamFacts(
             found++;
             var name = rows.GetString(0);
             allTables |= rows.GetBoolean(1);
-            if (!rows.GetBoolean(2) && publications.Length == 1)
-                fidelity.Add($"publication {name} does not publish every insert, update and delete");
-            if (!rows.GetBoolean(3) && publications.Length == 1)
-                fidelity.Add($"publication {name} does not publish truncate");
-            if (rows.GetBoolean(4))
+            inserts |= rows.GetBoolean(2);
+            updates |= rows.GetBoolean(3);
+            truncates |= rows.GetBoolean(4);
+            if (rows.GetBoolean(5))
                 fidelity.Add($"publication {name} publishes partitions under the name of their root");
-            if (rows.GetInt64(5) > 0)
-                fidelity.Add($"publication {name} filters rows of {rows.GetInt64(5)} tables");
-            if (rows.GetInt64(6) > 0)
-                fidelity.Add($"publication {name} leaves out columns of {rows.GetInt64(6)} tables");
-            if (found == 1 && rows.GetInt64(7) < 3)
+            fidelity.AddRange(rows.GetFieldValue<string[]>(6).Except(fidelity).ToList());
+            if (rows.GetInt64(7) > 0)
+                fidelity.Add($"publication {name} leaves out columns of {rows.GetInt64(7)} tables");
+            if (found == 1 && rows.GetInt64(8) < 3)
                 fidelity.Add("not all event triggers are there and always enabled: schema changes are not captured exactly");
         }
         if (found < publications.Length)
-            throw new RefusedException(
-                $"publication {string.Join(", ", publications)} is missing in {connection.Database}", HowToPrepare);
+            throw new SetupDamagedException($"publication {string.Join(", ", publications)} is missing in {connection.Database}");
+        if (!inserts || !updates)
+            fidelity.Add($"publication {publications[0]} does not publish every insert, update and delete");
+        if (!truncates)
+            fidelity.Add($"publication {publications[0]} does not publish truncate");
+        await rows.DisposeAsync();
+        if (!allTables && await UnprotectedAsync(connection, stop) is { } left)
+            fidelity.Add(left);
+        if (await LargeObjectsAsync(connection, stop) is > 0 and var objects)
+            fidelity.Add($"{objects} large objects are not in the backup");
         return (allTables, fidelity);
+    }
+
+    static async Task<long> LargeObjectsAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand("SELECT count(*) FROM pg_largeobject_metadata", connection);
+        return await command.ExecuteScalarAsync(stop) is long count ? count : 0;
+    }
+
+    /// <returns>Null when every logged table is protected.</returns>
+    static async Task<string?> UnprotectedAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        const string sql = """
+            SELECT CASE WHEN count(*) > 0 THEN 'not protected: ' || string_agg(name, ', ' ORDER BY place) FILTER (WHERE place <= 10)
+                || CASE WHEN count(*) > 10 THEN format(' and %s more', count(*) - 10) ELSE '' END END
+            FROM (
+              SELECT format('%I.%I', n.nspname, c.relname) AS name, row_number() OVER (ORDER BY n.nspname, c.relname) AS place
+              FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+              WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384 AND n.nspname <> 'crmbackup' AND NOT crmbackup.protects(c.oid)) left_out
+            """;
+        await using var command = new NpgsqlCommand(sql, connection);
+        return await command.ExecuteScalarAsync(stop) as string;
     }
 
     /// <summary>Rule 19: each of the CRM's commits would wait for our status replies.</summary>

@@ -11,6 +11,12 @@ public sealed class DatabaseSwap : IAsyncDisposable
     /// <summary>A backend ends within moments of being told to; one that does not is in trouble.</summary>
     static readonly TimeSpan _endsWithin = TimeSpan.FromSeconds(20);
 
+    /// <summary>Our name alone proves nothing: it must be the user of a walsender of ours too. These sessions only read, and end at last.</summary>
+    const string OfCapture = $"""
+        coalesce(application_name = '{SourceConnection.ApplicationName}' AND usesysid IN (
+            SELECT usesysid FROM pg_stat_replication WHERE application_name = '{SourceConnection.ApplicationName}'), false)
+        """;
+
     readonly NpgsqlConnection _server;
     readonly string _name;
     readonly TimeProvider _clock;
@@ -23,17 +29,19 @@ public sealed class DatabaseSwap : IAsyncDisposable
     /// <summary>How long nobody could connect, so far or in all.</summary>
     public TimeSpan Downtime { get; private set; }
 
-    /// <summary>From here on nobody new gets into the database, and whoever is in is thrown out, but for the walsenders and one backend.</summary>
+    /// <summary>From here on nobody new gets into the database, and whoever is in is thrown out, but for the walsenders and the sessions of
+    /// capture, without which it could not bring what the database still sends.</summary>
     /// <param name="server">Connected to another database of the server; used until the swap is disposed.</param>
     /// <param name="own">A backend of ours that may stay.</param>
-    public static async Task<DatabaseSwap> BeginAsync(NpgsqlConnection server, string name, int own, TimeProvider clock, CancellationToken stop)
+    public static async Task<DatabaseSwap> BeginAsync(
+        NpgsqlConnection server, string name, int own, TimeProvider clock, CancellationToken stop)
     {
         await RefusePreparedAsync(server, name, stop);
         var swap = new DatabaseSwap(server, name, clock);
         try
         {
             await ScriptRunner.ExecuteAsync(server, $"ALTER DATABASE {SqlText.Identifier(name)} WITH ALLOW_CONNECTIONS false", stop);
-            await swap.EndSessionsAsync($"pid <> {own} AND backend_type <> 'walsender'", stop);
+            await swap.EndSessionsAsync($"pid <> {own} AND backend_type <> 'walsender' AND NOT {OfCapture}", stop);
             return swap;
         }
         catch

@@ -11,10 +11,12 @@ public sealed record ScriptViolation(string Statement, string SqlState, string M
 public static partial class ScriptRunner
 {
     /// <param name="script">As pg_dump wrote it; our own objects are left out.</param>
+    /// <param name="eventTriggers">Event triggers alone, which fire for whatever is done after them; else all but them.</param>
     public static async Task<IReadOnlyList<ScriptViolation>> RunAsync(
-        NpgsqlConnection connection, string script, Action<int, int>? progress, CancellationToken stop)
+        NpgsqlConnection connection, string script, bool eventTriggers, Action<int, int>? progress, CancellationToken stop)
     {
-        var statements = SqlStatements.Split(script).Where(statement => !IsOurs(statement)).ToList();
+        var statements = SqlStatements.Split(script).Where(statement => !IsOurs(statement)
+            && (EventTrigger().IsMatch(statement) == eventTriggers || Setting().IsMatch(statement))).ToList();
         var violations = new List<ScriptViolation>();
         for (var i = 0; i < statements.Count; i++)
         {
@@ -57,6 +59,12 @@ public static partial class ScriptRunner
     [GeneratedRegex(@"^(CREATE|ALTER|COMMENT ON|GRANT\s.*\sON|REVOKE\s.*\sON|SECURITY LABEL\s.*\sON)\s+(SCHEMA\s+crmbackup\b|PUBLICATION\s+""?crmbackup|"
         + @"EVENT TRIGGER\s+""?crmbackup_|(TABLE|FUNCTION)\s+crmbackup\.)", RegexOptions.Singleline)]
     private static partial Regex Ours();
+
+    [GeneratedRegex(@"^(CREATE|ALTER|COMMENT ON|SECURITY LABEL\s.*\sON)\s+EVENT\s+TRIGGER\s", RegexOptions.Singleline)]
+    private static partial Regex EventTrigger();
+
+    [GeneratedRegex(@"^(SET\s|SELECT pg_catalog\.set_config)")]
+    private static partial Regex Setting();
 
     [GeneratedRegex(@"^(GRANT|REVOKE|ALTER DEFAULT PRIVILEGES|SECURITY LABEL|SET SESSION AUTHORIZATION)\s|^ALTER\s.*\sOWNER TO\s", RegexOptions.Singleline)]
     private static partial Regex Privileges();

@@ -63,8 +63,25 @@ public sealed class TargetDatabase
     public async Task DropAsync(CancellationToken stop)
     {
         Invariant.Holds(Created, "a database was to be dropped that the restore did not make");
+        await DropSubscriptionsAsync(stop);
         await using var server = await OpenServerAsync(_settings, stop);
         await ScriptRunner.ExecuteAsync(server, $"DROP DATABASE IF EXISTS {SqlText.Identifier(Name)} WITH (FORCE)", stop);
+    }
+
+    /// <summary>PostgreSQL drops no database with subscriptions. Those restored were never enabled, and have no slot.</summary>
+    async Task DropSubscriptionsAsync(CancellationToken stop)
+    {
+        await using var connection = await OpenAsync(stop);
+        var statements = new List<string>();
+        await using (var command = new NpgsqlCommand("""
+            SELECT format('ALTER SUBSCRIPTION %1$I DISABLE; ALTER SUBSCRIPTION %1$I SET (slot_name = NONE); DROP SUBSCRIPTION %1$I', subname)
+            FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """, connection))
+        await using (var reader = await command.ExecuteReaderAsync(stop))
+            while (await reader.ReadAsync(stop))
+                statements.Add(reader.GetString(0));
+        foreach (var statement in statements)
+            await ScriptRunner.ExecuteAsync(connection, statement, stop);
     }
 
     /// <summary>A connection to the same server that does not need the target to exist.</summary>

@@ -27,6 +27,13 @@ public static class TargetFinish
         return true;
     }
 
+    /// <param name="owner">Null: nothing owns it.</param>
+    /// <returns>Null when it is made.</returns>
+    public static Task<ScriptViolation?> MakeSequenceAsync(
+        NpgsqlConnection connection, SequenceState state, RelationShape? owner, string? column, CancellationToken stop) => ScriptRunner.TryAsync(
+        connection, $"CREATE SEQUENCE {SqlText.Qualified(state.Schema, state.Name)} INCREMENT BY {state.Increment}"
+            + (owner is null || column is null ? "" : $" OWNED BY {SqlText.Qualified(owner.Schema, owner.Name)}.{SqlText.Identifier(column)}"), stop);
+
     /// <summary>Fills every materialized view that is not populated, whatever order they need each other in.</summary>
     /// <returns>Those that cannot be filled.</returns>
     public static async Task<IReadOnlyList<ScriptViolation>> RefreshViewsAsync(NpgsqlConnection connection, CancellationToken stop)
@@ -46,6 +53,43 @@ public static class TargetFinish
         }
         return [];
     }
+
+    /// <summary>CREATE EXTENSION fills its own tables, with what is in the backup too.</summary>
+    public static async Task EmptyExtensionTablesAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        foreach (var table in await ListAsync(connection, """
+            SELECT format('%I.%I', n.nspname, c.relname) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind = 'r' AND c.relpersistence = 'p' ORDER BY 1
+            """, stop))
+            await ScriptRunner.ExecuteAsync(connection, $"DELETE FROM ONLY {table}", stop);
+    }
+
+    /// <summary>What of the restored objects is not the source's own, by name.</summary>
+    public static async Task<IReadOnlyList<FidelityLine>> ObjectsAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        const int names = 20;
+        var lines = new List<FidelityLine>();
+        foreach (var (what, why, sql) in _objects)
+            if (await ListAsync(connection, sql, stop) is { Count: > 0 } found)
+                lines.Add(new FidelityLine($"{what}: {string.Join(", ", found.Take(names))}{(found.Count > names ? $" and {found.Count - names} more" : "")}",
+                    Fidelity.Approximate, why));
+        return lines;
+    }
+
+    static readonly (string What, string Why, string Sql)[] _objects =
+    [
+        ("unlogged tables", "structure only", Relations("c.relkind = 'r' AND c.relpersistence = 'u'")),
+        ("foreign tables", "definition only", Relations("c.relkind = 'f'")),
+        ("materialized views", "computed anew from the restored rows", Relations("c.relkind = 'm' AND c.relispopulated")),
+        ("tables with generated columns", "computed anew", Relations(
+            "c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated <> '' AND NOT a.attisdropped)")),
+        ("subscriptions", "disabled, without a slot", "SELECT subname::text FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY 1"),
+    ];
+
+    static string Relations(string chosen) => $"""
+        SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND {chosen} ORDER BY 1
+        """;
 
     public static Task AnalyzeAsync(NpgsqlConnection connection, CancellationToken stop) =>
         ScriptRunner.ExecuteAsync(connection, "ANALYZE", stop);
@@ -67,11 +111,13 @@ public static class TargetFinish
         return await highest.ExecuteScalarAsync(stop) as long?;
     }
 
-    static async Task<List<string>> UnpopulatedAsync(NpgsqlConnection connection, CancellationToken stop)
+    static Task<List<string>> UnpopulatedAsync(NpgsqlConnection connection, CancellationToken stop) =>
+        ListAsync(connection, "SELECT format('%I.%I', schemaname, matviewname) FROM pg_matviews WHERE NOT ispopulated ORDER BY 1", stop);
+
+    static async Task<List<string>> ListAsync(NpgsqlConnection connection, string sql, CancellationToken stop)
     {
         var names = new List<string>();
-        await using var command = new NpgsqlCommand(
-            "SELECT format('%I.%I', schemaname, matviewname) FROM pg_matviews WHERE NOT ispopulated ORDER BY 1", connection);
+        await using var command = new NpgsqlCommand(sql, connection);
         await using var reader = await command.ExecuteReaderAsync(stop);
         while (await reader.ReadAsync(stop))
             names.Add(reader.GetString(0));

@@ -9,9 +9,7 @@ BEGIN
   SELECT c.relname, n.nspname, c.relreplident INTO target
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.oid = relation AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.relreplident <> 'f'
-    AND NOT EXISTS (
-      SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL
-        AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident)));
+    AND NOT crmbackup.has_key(c.oid);
   IF NOT FOUND THEN RETURN; END IF;
   INSERT INTO crmbackup.settings (key, value)
   VALUES ('identity.' || relation, CASE target.relreplident WHEN 'd' THEN 'd' ELSE 'n' END) ON CONFLICT (key) DO NOTHING;
@@ -21,7 +19,7 @@ BEGIN
     AND NOT EXISTS (
       SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
       JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = k.attnum
-      WHERE k.place <= i.indnkeyatts AND (NOT a.attnotnull OR a.attgenerated = 'v'))
+      WHERE k.place <= i.indnkeyatts AND (NOT a.attnotnull OR a.attgenerated <> ''))
   ORDER BY i.indnkeyatts, x.oid LIMIT 1;
   IF key_index IS NULL THEN
     EXECUTE format('ALTER TABLE ONLY %I.%I REPLICA IDENTITY FULL', target.nspname, target.relname);

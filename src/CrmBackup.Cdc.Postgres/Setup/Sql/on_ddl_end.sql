@@ -3,14 +3,16 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 -- Whatever goes wrong in here, the CRM's command succeeds. A plain WHEN OTHERS would let its statement_timeout through.
 DECLARE
   rewritten text := substring(current_setting('crmbackup.rewritten', true) FROM '^[0-9:,]+$');
-  contents bytea[];
+  contents jsonb[];
+  definitions jsonb[];
+  messages bytea[];
   content bytea;
   note text;
   stack text;
 BEGIN
-  -- An ALTER TABLE of give_identity's: the command around it is about to say it.
+  -- Commands of our own: the command around them is about to say it.
   GET DIAGNOSTICS stack = PG_CONTEXT;
-  IF stack LIKE '%function crmbackup.give_identity(oid)%' THEN RETURN; END IF;
+  IF stack ~ 'function crmbackup\.(give_identity|publish_changes)\(oid\)|function crmbackup\.on_ddl_start\(\)' THEN RETURN; END IF;
   -- Temporary objects first, before any block: CRMs make them by the thousand. Then what changes no schema.
   IF TG_TAG IN ('REFRESH MATERIALIZED VIEW', 'REINDEX') OR NOT EXISTS (
       SELECT FROM pg_event_trigger_ddl_commands() c
@@ -19,11 +21,25 @@ BEGIN
   END IF;
   BEGIN
     contents := crmbackup.ddl_contents(TG_TAG);
+    BEGIN
+      definitions := crmbackup.ddl_definitions(TG_TAG);
+      -- The locks that reading them took go with the subtransaction; the variable stays.
+      RAISE SQLSTATE 'CRMBK';
+    EXCEPTION
+      WHEN SQLSTATE 'CRMBK' THEN NULL;
+      WHEN query_canceled OR assert_failure OR others THEN definitions := crmbackup.undescribed(TG_TAG, SQLERRM);
+    END;
+    messages := crmbackup.sealed(TG_TAG, contents, definitions);
   EXCEPTION WHEN query_canceled OR assert_failure OR others THEN
-    contents := crmbackup.failed_contents(TG_TAG, SQLERRM);
+    BEGIN
+      messages := crmbackup.failed_contents(TG_TAG, SQLERRM);
+    EXCEPTION WHEN query_canceled OR assert_failure OR others THEN
+      -- Not even that may be called any more: the archive's look at the catalog finds the change.
+      messages := '{}';
+    END;
   END;
   -- Outside the block: inside, every command would cost the CRM's transaction a subtransaction id.
-  FOREACH content IN ARRAY contents LOOP
+  FOREACH content IN ARRAY messages LOOP
     PERFORM pg_logical_emit_message(true, 'crmbackup', content);
   END LOOP;
   IF rewritten IS NULL THEN RETURN; END IF;
@@ -32,9 +48,13 @@ BEGIN
     BEGIN
       PERFORM crmbackup.reemit(split_part(note, ':', 1)::oid, 'rewrite reason ' || split_part(note, ':', 2));
     EXCEPTION WHEN query_canceled OR assert_failure OR others THEN
-      FOREACH content IN ARRAY crmbackup.failed_rewrite(split_part(note, ':', 1)::oid, SQLERRM) LOOP
-        PERFORM pg_logical_emit_message(true, 'crmbackup', content);
-      END LOOP;
+      BEGIN
+        FOREACH content IN ARRAY crmbackup.failed_rewrite(split_part(note, ':', 1)::oid, SQLERRM) LOOP
+          PERFORM pg_logical_emit_message(true, 'crmbackup', content);
+        END LOOP;
+      EXCEPTION WHEN query_canceled OR assert_failure OR others THEN
+        RAISE LOG 'crmbackup: the rows of table % were not emitted, and nothing was said: %', note, SQLERRM;
+      END;
     END;
   END LOOP;
 END $$

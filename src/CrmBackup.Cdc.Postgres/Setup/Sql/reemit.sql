@@ -1,9 +1,13 @@
 CREATE OR REPLACE FUNCTION crmbackup.reemit(relation oid, cause text) RETURNS void
 LANGUAGE plpgsql /*canonical*/ SET lock_timeout = 1 AS $$
--- The rows of a rewritten table as it is now, as record texts of all its columns: a rewrite is not decoded.
+-- The rows of a rewritten table as it is now, as record texts of all its columns but the generated ones, which the stream does not carry
+-- either: a rewrite is not decoded.
 DECLARE
   size_limit bigint := (SELECT value::bigint FROM crmbackup.settings WHERE key = 'rewriteLimit');
   image jsonb := crmbackup.table_image(relation);
+  columns text := (
+    SELECT coalesce(string_agg(quote_ident(a ->> 'name'), ', ' ORDER BY (a ->> 'attNum')::int), '')
+    FROM jsonb_array_elements(image -> 'columns') a WHERE a ->> 'generated' = 'n');
   refusal text;
   row_text text;
   batch text[] := '{}';
@@ -20,7 +24,7 @@ BEGIN
   PERFORM pg_logical_emit_message(true, 'crmbackup', crmbackup.seal(jsonb_strip_nulls(jsonb_build_object(
     'is', 'rewrite', 'table', image, 'reemitted', refusal IS NULL, 'reason', coalesce(refusal, cause)))::text));
   IF refusal IS NOT NULL THEN RETURN; END IF;
-  FOR row_text IN EXECUTE format('SELECT x::text FROM ONLY %I.%I x', image ->> 'schema', image ->> 'name') LOOP
+  FOR row_text IN EXECUTE format('SELECT x::text FROM (SELECT %s FROM ONLY %I.%I) x', columns, image ->> 'schema', image ->> 'name') LOOP
     total_size := total_size + length(row_text);
     IF total_size > 4 * size_limit THEN RAISE EXCEPTION 'its rows are larger than four times the rewrite limit'; END IF;
     batch := batch || row_text;

@@ -17,6 +17,12 @@ SELECT jsonb_build_object(
   'fileNode', coalesce(pg_relation_filenode(c.oid), 0)::bigint,
   'pages', CASE WHEN c.relkind = 'r' THEN
     pg_relation_size(c.oid) / current_setting('block_size')::bigint ELSE 0 END,
+  'updates', EXISTS (
+      SELECT FROM crmbackup.settings s JOIN pg_publication p ON p.pubname = s.value
+      WHERE s.key IN ('publication', 'changesPublication') AND p.pubupdate AND p.pubdelete
+        AND (p.puballtables OR EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid
+          AND (r.prrelid = c.oid OR r.prrelid IN (SELECT relid FROM pg_partition_ancestors(c.oid))))))
+    OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'crmbackup_changes' AND t.tgenabled = 'A'),
   'columns', (
     SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
         'attNum', a.attnum,
@@ -26,7 +32,8 @@ SELECT jsonb_build_object(
         'typeName', format_type(a.atttypid, a.atttypmod),
         'notNull', a.attnotnull,
         'generated', CASE a.attgenerated WHEN '' THEN 'n' ELSE a.attgenerated::text END,
-        'missingValue', CASE WHEN a.atthasmissing THEN crmbackup.missing_value(a.attmissingval::text) END))
+        'missingValue', CASE WHEN a.atthasmissing THEN crmbackup.missing_value(a.attmissingval::text) END,
+        'rule', CASE WHEN a.atttypid >= 16384 THEN crmbackup.value_rule(a.atttypid) END))
       ORDER BY a.attnum), '[]')
     FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
