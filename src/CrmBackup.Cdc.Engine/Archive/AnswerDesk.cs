@@ -19,6 +19,8 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, TimeProvider cloc
     {
         public ulong NextBlock { get; set; }
         public BaseRows? Rows { get; init; }
+        /// <summary>The rows do not fit the shape that was expected. Whether the table has another one by now, the answer's end says.</summary>
+        public FormatViolationException? Misfit { get; set; }
         public Dictionary<string, MemoryStream>? Files { get; init; }
     }
 
@@ -65,7 +67,7 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, TimeProvider cloc
             foreach (var entry in block)
                 switch (entry.Span[0])
                 {
-                    case EntryType.CopyRows when answer.Rows is { } rows: rows.Add(entry.Span[1..]); break;
+                    case EntryType.CopyRows when answer.Rows is { } rows: AddRows(answer, rows, entry.Span[1..]); break;
                     case EntryType.FilePart when answer.Files is { } files: AddPart(files, entry.Span[1..]); break;
                     case EntryType.Control when end is null: end = ControlEntry.Parse(entry.Span); break;
                     default: throw new FormatViolationException($"an answer holds the unexpected entry 0x{entry.Span[0]:x2}");
@@ -84,6 +86,10 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, TimeProvider cloc
             case OrderFailed failed:
                 answer.Rows?.Dispose();
                 return new ArchiveInput.Failed(order, failed);
+            case BaseChunkRead read when answer is { Rows: { } rows, Misfit: { } misfit }:
+                rows.Dispose();
+                return rows.Fits(read.Table) ? throw misfit : new ArchiveInput.Failed(order, new OrderFailed(
+                    $"{read.Table.Schema}.{read.Table.Name} was changed before its rows were read", OrderFailure.Rewritten));
             case BaseChunkRead read when answer.Rows is { } rows:
                 if (rows.Rows != read.Rows)
                     throw new FormatViolationException($"a base chunk has {rows.Rows} rows, capture counted {read.Rows}");
@@ -100,7 +106,21 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, TimeProvider cloc
     {
         _expected.Remove(order);
         answer.Rows?.Dispose();
-        return new ArchiveInput.Failed(order, new OrderFailed(reason, Gone: false));
+        return new ArchiveInput.Failed(order, new OrderFailed(reason));
+    }
+
+    static void AddRows(Answer answer, BaseRows rows, ReadOnlySpan<byte> lines)
+    {
+        if (answer.Misfit is not null)
+            return;
+        try
+        {
+            rows.Add(lines);
+        }
+        catch (FormatViolationException misfit)
+        {
+            answer.Misfit = misfit;
+        }
     }
 
     static void AddPart(Dictionary<string, MemoryStream> files, ReadOnlySpan<byte> part)

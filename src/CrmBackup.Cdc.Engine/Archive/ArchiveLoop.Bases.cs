@@ -6,9 +6,18 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>The side of the loop that gives orders: bases, schema dumps, and the commits that follow from their answers.</summary>
 public sealed partial class ArchiveLoop
 {
+    /// <summary>A base begun anew so often without any word of a change: the source is listed anew.</summary>
+    const int MisreadMax = 5;
     readonly Dictionary<(string Schema, string Name), SequenceState> _sequences = [];
     BasePlanner _bases = new(1);
+    readonly Queue<CatalogSeen> _looks = [];
     DateTimeOffset _lastAnswer;
+    CatalogDesk? _catalog;
+    /// <summary>Something happened that nobody told: what the source looks like must be listed anew.</summary>
+    bool _silent;
+    /// <summary>The source could not be listed: its stream goes on, a new one could not be opened.</summary>
+    bool _setupUnusable;
+    readonly Dictionary<int, int> _misread = [];
     SchemaDesk? _schema;
 
     void ResumeBases()
@@ -16,8 +25,7 @@ public sealed partial class ArchiveLoop
         _bases = new BasePlanner(_options.BaseChunkPages);
         var state = _vault.State;
         var complete = state.Bases.Select(one => (one.Relation, one.BaseId)).ToHashSet();
-        var voided = state.Gaps.Where(gap => gap.Scope == GapScope.Database).Select(gap => gap.After.Lsn)
-            .Concat(_pending.Gaps.Where(gap => gap.Scope == GapScope.Database).Select(gap => gap.After.Lsn)).DefaultIfEmpty().Max();
+        var voided = LastGap(gap => gap.Scope == GapScope.Database);
         foreach (var chunks in state.BaseChunks.GroupBy(chunk => chunk.Relation))
         {
             var newest = chunks.Max(chunk => chunk.BaseId);
@@ -45,24 +53,99 @@ public sealed partial class ArchiveLoop
         var needed = new List<RelationShape>();
         foreach (var table in inventory.Tables.Where(table => !_tables.HasEnded(table.Oid)))
         {
-            var shape = _tables.Find(table.Oid) ?? _tables.Apply(table).Shape;
-            if (!_bases.IsOpen(shape.Number) && !IsCovered(shape.Number))
+            var shape = ShapeOf(table);
+            var covered = IsCovered(shape.Number);
+            if (covered && _tables.Image(table.Oid) is { Updates: false })
+                _pending.Gaps.Add(new Gap(GapScope.Relation, shape.Number, _reader!.Position, null,
+                    $"updates and deletes of {shape.FullName} are not published", _clock.GetUtcNow()));
+            else if (covered)
+                continue;
+            if (!_bases.IsOpen(shape.Number))
                 needed.Add(shape);
         }
         _pending.Relations.AddRange(_tables.Commit(_reader!.Position.Lsn));
+        _tables.Compared();
         foreach (var shape in needed)
             BeginBase(_tables.Find(shape.Oid)!);
+    }
+
+    /// <summary>A table whose columns are others than what was told is unknown since the last look that found all well.</summary>
+    RelationShape ShapeOf(CatalogTable table)
+    {
+        if (_tables!.Find(table.Oid) is not { } known)
+            return _tables.Apply(table).Shape;
+        var listed = table.ToShape(known.Number, known.Version, known.Since);
+        if (_tables.IsTold(table.Oid) || known.SameAs(listed))
+            return known;
+        if (!known.Columns.Select(Told).SequenceEqual(listed.Columns.Select(Told)))
+            TableGap(known, "its columns changed without a message of ours", _catalog!.Before);
+        return _tables.Apply(table).Shape;
+
+        static (short, string, uint, int) Told(ColumnShape column) => (column.AttNum, column.Name, column.TypeOid, column.TypeMod);
+    }
+
+    /// <param name="after">Where it was last known; a base that is younger was read before it became unknown.</param>
+    void TableGap(RelationShape shape, string why, Lsn after)
+    {
+        if (!IsCovered(shape.Number))
+            return;
+        var based = _vault.State.Bases.Concat(_pending.Bases).Where(one => one.Relation == shape.Number).Select(one => one.From.Lsn).Max();
+        var position = _reader!.Position;
+        var at = after.IsNone || after > position.Lsn ? position.Lsn : after;
+        var gap = new Gap(GapScope.Relation, shape.Number, position with { Lsn = at > based ? at : based }, null, $"{shape.FullName}: {why}", _clock.GetUtcNow());
+        _logger.GapOpened(GapScope.Relation, shape.Number, gap.After, gap.Reason);
+        _pending.Gaps.Add(gap);
+    }
+
+    /// <summary>The stream has passed what capture saw of the catalog. What nobody told is a gap, and the source is listed anew.</summary>
+    void JudgeCatalog(CatalogSeen seen)
+    {
+        if (_catalog!.Judge(seen, (oid, column) => _tables!.Find(oid)?.Columns.FirstOrDefault(one => one.AttNum == column)?.MissingValue is not null)
+            is not { } unexplained)
+            return;
+        var position = _reader!.Position;
+        var after = unexplained.After.IsNone || unexplained.After > position.Lsn ? position : position with { Lsn = unexplained.After };
+        if (unexplained.Publication is { } damage)
+        {
+            _logger.GapOpened(GapScope.Database, 0, after, damage);
+            _pending.Gaps.Add(new Gap(GapScope.Database, 0, after, null, damage, _clock.GetUtcNow()));
+        }
+        if (unexplained.Schema)
+        {
+            _logger.GapOpened(GapScope.Schema, 0, after, unexplained.Reason);
+            _pending.Gaps.Add(new Gap(GapScope.Schema, 0, after, null, unexplained.Reason, _clock.GetUtcNow()));
+            if (_schema!.Changed(position, described: false, _clock.GetUtcNow()) is { } ended)
+                _pending.Schemas.Add(ended with { Until = ended.From.Lsn > after.Lsn ? ended.From : after });
+            _pending.Settings[SchemaDesk.LastDdl] = position.Lsn.ToString();
+        }
+        foreach (var shape in unexplained.Tables.Select(oid => _tables!.Find(oid)).OfType<RelationShape>())
+            TableGap(shape, "it was changed without a message of ours", after.Lsn);
+        _silent = true;
     }
 
     /// <summary>True when a whole base stands after the relation's last gap.</summary>
     bool IsCovered(int relation)
     {
         var state = _vault.State;
-        var from = state.Bases.Concat(_pending.Bases).Where(one => one.Relation == relation).Select(one => one.From.Lsn).DefaultIfEmpty().Max();
-        var gap = state.Gaps.Concat(_pending.Gaps)
-            .Where(one => one.Scope == GapScope.Database || (one.Scope == GapScope.Relation && one.Relation == relation))
-            .Select(one => one.After.Lsn).DefaultIfEmpty().Max();
-        return !from.IsNone && from > gap;
+        var from = state.Bases.Concat(_pending.Bases).Where(one => one.Relation == relation && one.From.Timeline == _reader!.Position.Timeline)
+            .Select(one => one.From.Lsn).DefaultIfEmpty().Max();
+        return !from.IsNone && from > LastGap(one => one.Scope == GapScope.Database || (one.Scope == GapScope.Relation && one.Relation == relation));
+    }
+
+    /// <summary>On the present timeline; its beginning is the gap of those before.</summary>
+    Lsn LastGap(Func<Gap, bool> which)
+    {
+        var timeline = _reader!.Position.Timeline;
+        var on = _vault.State.Gaps.Concat(_pending.Gaps).Where(which).ToList();
+        var here = on.Where(gap => gap.After.Timeline == timeline).Select(gap => gap.After.Lsn).DefaultIfEmpty().Max();
+        return !here.IsNone || !on.Exists(gap => gap.After.Timeline != timeline) ? here : BranchPoint(timeline);
+    }
+
+    Lsn BranchPoint(uint timeline)
+    {
+        var key = Branches.Setting(timeline, 0, null).Key;
+        return (_pending.Settings.TryGetValue(key, out var text) || _vault.State.Settings.TryGetValue(key, out text))
+            && Lsn.TryParse(text.AsSpan(text.IndexOf(' ', StringComparison.Ordinal) + 1), out var left) ? left : Lsn.None;
     }
 
     BasePlanner.Base BeginBase(RelationShape shape)
@@ -73,7 +156,7 @@ public sealed partial class ArchiveLoop
             .Concat(_bases.Open.Where(one => one.Shape.Number == shape.Number).Select(one => one.Id)).DefaultIfEmpty(0).Max() + 1;
         // What an abandoned base has read already is of no use: it leaves the live set.
         _pending.Remove.AddRange(state.Segments.Values.Where(entry => entry.Kind == SegmentKind.Base && entry.Relation == shape.Number
-            && !state.Bases.Any(one => one.Relation == entry.Relation && one.BaseId == entry.BaseId)
+            && !state.Bases.Concat(_pending.Bases).Any(one => one.Relation == entry.Relation && one.BaseId == entry.BaseId)
             && !_pending.Remove.Contains(entry.Path)).Select(entry => entry.Path));
         _logger.BaseBegins(id, shape.FullName);
         return _bases.Begin(shape, id);
@@ -101,7 +184,7 @@ public sealed partial class ArchiveLoop
             await AskForStreamAsync(stop);
             return;
         }
-        while (_bases.Outstanding < _options.BaseParallel && _bases.Next(_epoch.Epoch, now, SizeOf) is { } order)
+        while (_bases.Outstanding < _options.BaseParallel && _bases.Next(_epoch.Epoch, now, SizeOf, oid => _tables!.Image(oid) is not { Updates: false }) is { } order)
         {
             var found = _bases.Find(order.Order)!.Value;
             Expect(order, found.Base, keys: false);
@@ -133,11 +216,11 @@ public sealed partial class ArchiveLoop
             return;
         order.Base.NotBefore = later;
         order.Base.KeysAsked = order.Base.KeysDone;
-        if (failed.Answer.Gone)
+        if (failed.Answer.Failure == OrderFailure.Gone)
             // Its end comes in the stream.
             _bases.End(order.Base.Shape.Number);
-        else if (order.Base.Done.Count > 0 && failed.Answer.Reason.Contains("filenode", StringComparison.Ordinal))
-            RestartBase(order.Base.Shape.Number);
+        else if (failed.Answer.Failure == OrderFailure.Rewritten)
+            RestartBase(order.Base.Shape.Number, later);
     }
 
     /// <summary>A chunk's segment becomes part of the vault at once, so that an interrupted base goes on chunk by chunk.</summary>
@@ -149,15 +232,18 @@ public sealed partial class ArchiveLoop
         var one = order.Base;
         var shape = _tables!.Find(one.Oid);
         var seen = read.Table.ToShape(one.Shape.Number, one.Shape.Version, one.Shape.Since);
-        if (shape is null || !shape.SameAs(one.Shape) || !seen.SameAs(one.Shape)
+        if (shape is null || !read.Table.Updates || !shape.SameAs(one.Shape) || !seen.SameAs(one.Shape)
             || (one.Done.Count > 0 && one.Done[0].FileNode != read.Table.FileNode))
         {
             _logger.OrderPutOff(read.Order, $"{one.Shape.FullName} changed while it was read: its base starts anew");
             RestartBase(one.Shape.Number, _clock.GetUtcNow() + _options.OrderRetry);
+            // A change that is told comes in the stream meanwhile.
+            _silent |= (_misread[one.Shape.Number] = _misread.GetValueOrDefault(one.Shape.Number) + 1) % MisreadMax == 0;
             return;
         }
         await FlushAsync(stop);
         await _writer.CommitAsync(new CommitContent { Add = read.Segment is null ? [] : [read.Segment], BaseChunks = [read.Chunk] }, stop);
+        _misread.Remove(one.Shape.Number);
         one.Done.Add(read.Chunk);
         one.KeysDone |= order.Keys;
         if (read.Barrier.Lsn > one.Barrier.Lsn)
@@ -171,10 +257,10 @@ public sealed partial class ArchiveLoop
         {
             if (one.KeysAsked && !one.KeysDone)
                 continue;
+            if (one.Done.Count > 1 && one.NotBefore > _clock.GetUtcNow())
+                continue;
             if (!one.KeysDone && one.Done.Count > 1)
             {
-                if (one.NotBefore > _clock.GetUtcNow())
-                    continue;
                 await FlushAsync(stop);
                 if (UnfilledKeys.Of(_vault, one.Shape, one.Done) is { Count: > 0 } keys)
                 {
@@ -184,10 +270,24 @@ public sealed partial class ArchiveLoop
                     continue;
                 }
             }
+            if (one.KeysDone && await KeysMovedAsync(one, stop))
+            {
+                _logger.OrderPutOff(0, $"rows of {one.Shape.FullName} changed their keys while it was read: it is read once more, in one piece");
+                _bases.End(one.Shape.Number);
+                BeginBase(one.Shape).Whole = true;
+                continue;
+            }
             _pending.Bases.Add(new BaseComplete(one.Shape.Number, one.Id, one.Barrier) { Time = _reader!.Time });
             _bases.End(one.Shape.Number);
             _logger.BaseIsComplete(one.Id, one.Shape.FullName, one.Done.Sum(chunk => chunk.Rows), one.Barrier);
         }
+    }
+
+    /// <summary>True when a row was asked for by a key that it no longer had: its value may stand nowhere.</summary>
+    async Task<bool> KeysMovedAsync(BasePlanner.Base one, CancellationToken stop)
+    {
+        await FlushAsync(stop);
+        return UnfilledKeys.Moved(_vault, one.Shape, one.Done, one.Keys);
     }
 
     async Task SchemaAsync(CancellationToken stop)
@@ -195,21 +295,37 @@ public sealed partial class ArchiveLoop
         if (_reader is null || _schema?.Settled(_reader.Position) is not { } dump)
             return;
         var hash = await new SchemaStore(_vault.Medium).PutAsync(dump.Files, stop);
-        _pending.Schemas.Add(_schema.Stored(hash, dump.From));
-        _logger.SchemaStored(hash.Hex[..12], dump.From);
+        var version = dump.Version(hash);
+        _pending.Schemas.Add(version);
+        // Whatever was not described before is in the dump.
+        _pending.Gaps.AddRange(_vault.State.Gaps.Concat(_pending.Gaps)
+            .Where(gap => gap is { Scope: GapScope.Schema, Until: null } && gap.After.Timeline == version.From.Timeline && gap.After.Lsn <= version.From.Lsn)
+            .Select(gap => gap with { Until = version.From }).Distinct().ToList());
+        _logger.SchemaStored(hash.Hex[..12], version.From);
     }
 
     void Sampled(SequencesSampled sampled)
     {
         if (_sequences.Count == 0)
-            foreach (var known in _vault.State.Sequences.SelectMany(sample => sample.Sequences))
-                _sequences[(known.Schema, known.Name)] = known;
+            foreach (var sample in _vault.State.Sequences)
+            {
+                foreach (var known in sample.Sequences)
+                    _sequences[(known.Schema, known.Name)] = known;
+                foreach (var gone in sample.Absent)
+                    _sequences.Remove((gone.Schema, gone.Name));
+            }
         var moved = sampled.Sequences.Where(now =>
             !_sequences.TryGetValue((now.Schema, now.Name), out var before) || before != now).ToList();
+        var absent = _sequences.Keys.Except(sampled.Sequences.Select(now => (now.Schema, now.Name))).ToList();
         foreach (var sequence in moved)
             _sequences[(sequence.Schema, sequence.Name)] = sequence;
-        if (moved.Count > 0)
-            _pending.Sequences.Add(new SequenceSample(sampled.At, moved));
+        foreach (var gone in absent)
+            _sequences.Remove(gone);
+        if (moved.Count + absent.Count > 0)
+            _pending.Sequences.Add(new SequenceSample(sampled.At, moved)
+            {
+                Absent = [.. absent.Select(gone => new SequenceName(gone.Schema, gone.Name))],
+            });
     }
 
     async Task SettledAsync(ArchiveInput.Settled settled, CancellationToken stop)

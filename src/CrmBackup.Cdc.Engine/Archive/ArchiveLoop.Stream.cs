@@ -26,11 +26,17 @@ public sealed partial class ArchiveLoop
         _pending.Take(null);
         _reader = null;
         _inventory = null;
+        _looks.Clear();
+        _silent = false;
+        // What was sampled and not committed is known to nobody.
+        _sequences.Clear();
         _bases.ForgetOrders();
         _schema?.ForgetOrders();
         _answers.Reset(_epoch.Epoch, null);
         var incarnation = _vault.State.Settings.TryGetValue(Setting.Incarnation, out var known) ? Guid.Parse(known) : (Guid?)null;
-        _asked = new StartStream(_epoch.Epoch, _vault.Identity.Id, _vault.Identity.SystemIdentifier, Durable, incarnation);
+        // As the vault knows it: what was judged and not committed is judged once more.
+        _catalog = new CatalogDesk(_vault.State);
+        _asked = new StartStream(_epoch.Epoch, _vault.Identity.Id, _vault.Identity.SystemIdentifier, Durable, incarnation, _catalog.Seen);
         _logger.StreamAsked(Durable, _epoch.Epoch);
         await AskAgainAsync(stop);
     }
@@ -70,7 +76,7 @@ public sealed partial class ArchiveLoop
             // The flush interval counts from the first event that waits.
             _lastFlush = _clock.GetUtcNow();
         AfterBlock();
-        if (_reader is { ChoiceChanged: true })
+        if (_reader is { ChoiceChanged: true } || (_silent && !_setupUnusable))
         {
             await FlushAsync(stop);
             await AskForStreamAsync(stop);
@@ -81,12 +87,14 @@ public sealed partial class ArchiveLoop
     {
         if (_reader is null)
             return;
-        while (_reader.SchemaChanges.TryDequeue(out var end))
+        while (_reader.SchemaChanges.TryDequeue(out var change))
         {
-            if (_schema!.Changed(_reader.Position with { Lsn = end }, _clock.GetUtcNow()) is { } ended)
+            if (_schema!.Changed(_reader.Position with { Lsn = change.End }, change.Described, _clock.GetUtcNow()) is { } ended)
                 _pending.Schemas.Add(ended);
-            _pending.Settings[SchemaDesk.LastDdl] = end.ToString();
+            _pending.Settings[SchemaDesk.LastDdl] = change.End.ToString();
         }
+        while (_reader.Told.TryDequeue(out var told))
+            _catalog!.Told(told);
         while (_reader.BasesNeeded.TryDequeue(out var lost))
         {
             _logger.GapOpened(GapScope.Relation, lost.Relation, _reader.Position, lost.Reason);
@@ -102,6 +110,8 @@ public sealed partial class ArchiveLoop
             _inventory = null;
             Compare(inventory);
         }
+        while (!_reader.InTransaction && _looks.TryPeek(out var seen) && _reader.Position.Lsn >= seen.At!.Value.Lsn)
+            JudgeCatalog(_looks.Dequeue());
     }
 
     async Task ControlAsync(ControlEntry control, BlockHeader header, CancellationToken stop)
@@ -119,6 +129,14 @@ public sealed partial class ArchiveLoop
             case IdlePosition idle:
                 _reader!.Idle(idle.At, idle.Time);
                 break;
+            case CatalogSeen seen:
+                Set(Setting.Problems, string.Join('\n', seen.Problems));
+                _setupUnusable = seen.SetupUnusable;
+                if (seen.At is not null)
+                    _looks.Enqueue(seen);
+                else if (_looks.Count == 0)
+                    _catalog!.Unchanged(seen);
+                break;
             case SequencesSampled sampled:
                 Sampled(sampled);
                 break;
@@ -132,8 +150,9 @@ public sealed partial class ArchiveLoop
     {
         _logger.StreamIsOpen(opened.Database, opened.ServerVersion, opened.StartedAt);
         var state = _vault.State;
-        _tables = new SourceTables(state);
-        _reader = new EventReader(_tables, _events, _pending, opened.StartedAt);
+        _tables = new SourceTables(state, opened.StartedAt.Lsn);
+        _reader = new EventReader(_tables, _events, _pending,
+            new DefinitionOrder(state.Segments.Values.Select(segment => segment.MaxXid).DefaultIfEmpty().Max()), opened.StartedAt);
         _schema = new SchemaDesk(state, opened.StartedAt, _options.SchemaQuiet);
         _origin = new SegmentOrigin(_vault.Identity.Id, VaultFormat.Current, _vault.Identity.SystemIdentifier, opened.StartedAt.Timeline);
         _answers.Reset(_epoch.Epoch, _origin);
@@ -142,8 +161,8 @@ public sealed partial class ArchiveLoop
         {
             var otherDatabase = Changed(Setting.DatabaseOid, header.DatabaseOid.ToString());
             var reason = otherDatabase ? "the database was replaced by another one"
-                : Changed(Setting.Incarnation, opened.Incarnation.ToString()) ? "the slot was made anew"
-                : opened.StartedAt.Timeline != durable.Timeline ? $"the source is on timeline {opened.StartedAt.Timeline} now"
+                : opened.StartedAt.Timeline != durable.Timeline ? OtherTimeline(opened, durable)
+                : Changed(Setting.Incarnation, opened.Incarnation.ToString()) ? opened.Renewed is { } why ? $"the slot was made anew: {why}" : "the slot was made anew"
                 : opened.StartedAt.Lsn != durable.Lsn ? $"the slot is at {opened.SlotAt}, the vault ends at {durable}"
                 : null;
             if (reason is not null)
@@ -154,14 +173,29 @@ public sealed partial class ArchiveLoop
         Set(Setting.Incarnation, opened.Incarnation.ToString());
         Set(Setting.Database, opened.Database);
         Set(Setting.ServerVersion, opened.ServerVersion.ToString());
-        Set(Setting.Fidelity, string.Join('\n', opened.Fidelity));
+        if (Reductions.Change(state, opened.StartedAt, opened.Fidelity) is { } reductions)
+            _pending.Settings[reductions.Key] = reductions.Value;
+    }
+
+    /// <summary>Positions of the two do not compare: what is settled of the old one says nothing of the new.</summary>
+    string OtherTimeline(StreamOpened opened, Position durable)
+    {
+        var (younger, left) = (opened.StartedAt.Timeline, opened.BranchedAt);
+        var branch = Branches.Setting(younger, durable.Timeline, left);
+        _pending.Settings[branch.Key] = branch.Value;
+        if (left is { } end && _vault.State.SettledTo > end)
+            _pending.SettledTo = end;
+        return left is null ? $"the source is on timeline {younger} now; where it left timeline {durable.Timeline}, it does not say"
+            : left < durable.Lsn ? $"the source is on timeline {younger} now, which left timeline {durable.Timeline} at {left}: what the vault holds beyond is not on it"
+            : $"the source is on timeline {younger} now, which left timeline {durable.Timeline} at {left}";
     }
 
     void DatabaseGap(Position after, Position from, string reason, bool otherDatabase)
     {
         _logger.GapOpened(GapScope.Database, 0, after, reason);
+        _catalog!.Forget();
         _pending.Gaps.Add(new Gap(GapScope.Database, 0, after, null, reason, _clock.GetUtcNow()));
-        if (_schema!.Changed(from, _clock.GetUtcNow()) is { } ended)
+        if (_schema!.Changed(from, described: false, _clock.GetUtcNow()) is { } ended)
             _pending.Schemas.Add(ended with { Until = after });
         _pending.Settings[SchemaDesk.LastDdl] = from.Lsn.ToString();
         if (!otherDatabase)
@@ -194,11 +228,19 @@ public sealed partial class ArchiveLoop
             return;
         var day = (_reader?.Time ?? SourceTime.From(_clock.GetUtcNow())).ToDateTimeOffset();
         var path = _writer.NextLogPath(DateOnly.FromDateTime(day.UtcDateTime), _events[0].CommitLsn);
+        var link = new SegmentLink(NewestLog());
+        var said = SaidText.Encode([.. _writer.TakeSaid(), _pending.Peek()]);
         var entry = await SegmentPlacing.PlaceAsync(_vault.Medium, path,
-            output => LogSegmentFile.WriteAsync(output, path, _events, rows, _origin!, ShapeOf, stop), stop);
+            output => LogSegmentFile.WriteAsync(output, path, _events, rows, _origin!, ShapeOf, stop, link, said), stop);
+        _pending.Settings[Setting.NewestLog] = entry.ContentHash.Hex;
         _events.DropFirst(rows);
         _pending.Segments.Add(entry);
     }
+
+    /// <summary>Content hash of the log segment before the next: what links them where no commit is left.</summary>
+    Sha256? NewestLog() =>
+        (_pending.Settings.GetValueOrDefault(Setting.NewestLog) ?? _vault.State.Settings.GetValueOrDefault(Setting.NewestLog)) is { } hash
+            ? new Sha256(hash) : null;
 
     RelationShape ShapeOf(int relation, int version) => _tables!.Shape(relation, version) ?? _vault.State.Shape(relation, version);
 
@@ -211,13 +253,16 @@ public sealed partial class ArchiveLoop
         if (_reader.HoldsCommit)
             // Its rows so far may stand behind complete ones: they wait for its end.
             return;
-        await WriteSegmentAsync(stop);
         await CommitAsync(stop);
     }
 
+    /// <summary>A commit claims everything that was received: so what was received is written first.</summary>
     async Task CommitAsync(CancellationToken stop)
     {
+        await WriteSegmentAsync(stop);
         var rows = _pending.Segments.Sum(segment => segment.Rows);
+        if (_catalog?.Kept() is { } look)
+            _pending.Settings[CatalogDesk.SettingName] = look;
         FailPoint.Hit(FailPoint.BeforeCommit);
         await _writer.CommitAsync(_pending.Take(new CoveredTo(_reader!.Position, _reader.Time)), stop);
         FailPoint.Hit(FailPoint.BeforeConfirm);
@@ -233,7 +278,9 @@ static class Setting
     public const string Incarnation = "incarnation";
     public const string DatabaseOid = "databaseOid";
     public const string Database = "database";
+    /// <summary>Content hash of the newest log segment.</summary>
+    public const string NewestLog = "newestLog";
     public const string ServerVersion = "serverVersion";
-    /// <summary>What is reduced with this source, a line each.</summary>
-    public const string Fidelity = "fidelity";
+    /// <summary>What of the set-up in the source is missing or was changed, a line each.</summary>
+    public const string Problems = "problems";
 }

@@ -43,7 +43,8 @@ public sealed partial class ArchiveLoop
             SegmentFile.OpenVerified(_vault.Medium.OpenRead(segment.Path), segment).Dispose();
         var committed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await _inputs.Writer.WriteAsync(new ArchiveInput.Settled(content, committed), stop);
-        await committed.Task.WaitAsync(stop);
+        await using var stopping = stop.Register(() => committed.TrySetCanceled(stop));
+        await committed.Task;
     }
 
     /// <summary>Runs until stopped; then flushes what is complete and returns.</summary>
@@ -72,7 +73,7 @@ public sealed partial class ArchiveLoop
         }
         finally
         {
-            await readers.CancelAsync();
+            await readers.EndAsync();
             _answers.Reset(Guid.Empty, null);
             await SwallowCancellationAsync(feeding);
         }
@@ -84,17 +85,19 @@ public sealed partial class ArchiveLoop
         {
             await DueAsync(stop);
             using var wake = CancellationTokenSource.CreateLinkedTokenSource(stop);
-            var waiting = _inputs.Reader.WaitToReadAsync(wake.Token).AsTask();
-            await Task.WhenAny(waiting, Task.Delay(UntilDue(), _clock, wake.Token));
+            var waiting = InputAsync(wake.Token);
+            await Task.WhenAny(waiting, _clock.PauseAsync(UntilDue(), wake.Token));
             if (waiting.IsCompletedSuccessfully && !await waiting)
                 throw new ChannelClosedException();
-            await wake.CancelAsync();
+            await wake.EndAsync();
             stop.ThrowIfCancellationRequested();
             return;
         }
         await HandleAsync(input, stop);
         await DueAsync(stop);
     }
+
+    async Task<bool> InputAsync(CancellationToken stop) => await _inputs.Reader.WaitToReadAsync(stop);
 
     async Task HandleAsync(ArchiveInput input, CancellationToken stop)
     {

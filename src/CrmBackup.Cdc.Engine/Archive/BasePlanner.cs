@@ -19,6 +19,10 @@ sealed class BasePlanner(int chunkPages)
         public List<BaseChunk> Done { get; } = [];
         public Position Barrier { get; set; }
         public bool KeysAsked { get; set; }
+        /// <summary>What was asked for by key, last.</summary>
+        public IReadOnlyList<IReadOnlyList<string>> Keys { get; set; } = [];
+        /// <summary>To be read in one piece, under one snapshot, though the table has a key.</summary>
+        public bool Whole { get; set; }
         public bool KeysDone { get; set; }
         public DateTimeOffset NotBefore { get; set; }
         int _lastChunk = -1;
@@ -85,13 +89,14 @@ sealed class BasePlanner(int chunkPages)
 
     /// <summary>The next chunk to read, or null when there is nothing to ask for now.</summary>
     /// <param name="pages">The table's size in heap pages, as last seen.</param>
-    public ReadBaseChunk? Next(Guid epoch, DateTimeOffset now, Func<uint, (long Pages, bool HasKey)> pages)
+    /// <param name="told">False while changes of the table go by untold: a base read before would miss them.</param>
+    public ReadBaseChunk? Next(Guid epoch, DateTimeOffset now, Func<uint, (long Pages, bool HasKey)> pages, Func<uint, bool> told)
     {
-        foreach (var one in _open.Values.Where(one => one.NotBefore <= now && !one.PagesDone))
+        foreach (var one in _open.Values.Where(one => one.NotBefore <= now && !one.PagesDone && told(one.Oid)))
         {
             var (size, hasKey) = pages(one.Oid);
             var taken = _ordered.Values.Where(order => order.Base == one && !order.Keys).Select(order => (order.From, order.To));
-            var chunk = hasKey ? chunkPages : int.MaxValue;
+            var chunk = hasKey && !one.Whole ? chunkPages : int.MaxValue;
             if (one.Missing(size, chunk, taken) is not [var (from, to), ..])
                 continue;
             var order = ++_lastOrder;
@@ -105,7 +110,7 @@ sealed class BasePlanner(int chunkPages)
     public ReadBaseChunk Keys(Guid epoch, Base one, IReadOnlyList<IReadOnlyList<string>> keys)
     {
         var order = ++_lastOrder;
-        one.KeysAsked = true;
+        (one.KeysAsked, one.Keys) = (true, keys);
         _ordered[order] = new Ordered(one, 0, 0, Keys: true);
         return new ReadBaseChunk(epoch, order, one.Oid, one.Done[0].FileNode, 0, 0, keys);
     }

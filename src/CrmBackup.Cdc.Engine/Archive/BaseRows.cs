@@ -11,7 +11,7 @@ sealed class BaseRows : IDisposable
     readonly RelationShape _shape;
     readonly BaseChunk _chunk;
     readonly string _temporary;
-    readonly FileStream _output;
+    readonly Stream _output;
     readonly BaseSegmentWriter _writer;
     readonly TupleWriter _tuple = new();
     bool _placed;
@@ -21,11 +21,14 @@ sealed class BaseRows : IDisposable
     {
         (_medium, _path, _shape, _chunk) = (medium, path, shape, chunk);
         _temporary = medium.NewTemporaryPath("base");
-        _output = new FileStream(_temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16);
+        _output = medium.CreateTemporary(_temporary, bufferSize: 1 << 16);
         _writer = new BaseSegmentWriter(_output, shape, origin);
     }
 
     public long Rows => _writer.Rows;
+
+    /// <summary>True when the table, as it was read, has the shape that the rows were expected in.</summary>
+    public bool Fits(CatalogTable table) => table.ToShape(_shape.Number, _shape.Version, _shape.Since).SameAs(_shape);
 
     /// <param name="lines">Whole lines of COPY's text format.</param>
     public void Add(ReadOnlySpan<byte> lines)
@@ -69,6 +72,6 @@ sealed class BaseRows : IDisposable
         _writer.Dispose();
         _output.Dispose();
         if (!_placed)
-            File.Delete(_temporary);
+            _medium.DeleteTemporary(_temporary);
     }
 }

@@ -12,10 +12,14 @@ sealed partial class EventReader
         if (!message.Transactional)
             throw new FormatViolationException("a message of ours is not transactional");
         var said = OwnMessage.Parse(message.Content);
-        if (said is RewrittenRowsMessage rows)
+        switch (said)
         {
-            Rewritten(rows);
-            return;
+            case RewrittenRowsMessage rows:
+                Rewritten(rows);
+                return;
+            case ChangedRowMessage change:
+                Changed(change);
+                return;
         }
         var ordinal = NextOrdinal();
         if (_skipping)
@@ -36,15 +40,22 @@ sealed partial class EventReader
 
     void Ddl(DdlMessage ddl)
     {
-        _ddl = true;
+        (_ddl, _told, _vague) = (true, true, _vague || ddl.Incomplete is not null);
+        _named.UnionWith([.. ddl.Dropped ?? [], .. ddl.Unprotected ?? []]);
         ChoiceChanged |= ddl.Command is "ALTER PUBLICATION" or "DROP PUBLICATION" or "CREATE PUBLICATION" || ddl.Incomplete is not null;
         if (ddl.Incomplete is { } why)
-            pending.Gaps.Add(new Gap(GapScope.Schema, 0, Position, null, $"{ddl.Command} was not described: {why}", FoundAt));
+            _undescribed.Add($"{ddl.Command} was not described: {why}");
+        else if (ddl.Schema is null)
+            _undescribed.Add($"{ddl.Command} was not described: the functions in the source are of an older version, init renews them");
+        else if (ddl.Schema.Undescribed is { } what)
+            _undescribed.Add($"{ddl.Command} was not described: {what}");
+        if (ddl.Schema is { } change)
+            _changes.Add(change);
         foreach (var image in ddl.Tables ?? [])
             Touched(image, ddl.Created?.Contains(image.Oid) == true);
-        foreach (var oid in ddl.Retyped ?? [])
-            if (tables.Find(oid) is { } retyped && !_born.Contains(retyped.Number))
-                _lost.Add((retyped.Number, $"a type that {retyped.FullName} uses was changed"));
+        if (ddl.Renames && RegValues.MayRename(ddl.Command))
+            foreach (var shape in tables.Live.Where(RegValues.In).Where(shape => !_born.Contains(shape.Number)))
+                _untold[shape.Number] = $"what {shape.FullName} names may have another name since {ddl.Command}";
         foreach (var oid in ddl.Unprotected ?? [])
             if (tables.Drop(oid) is { } left)
                 _lost.Add((left.Number, $"{left.FullName} is not protected any more"));
@@ -57,9 +68,15 @@ sealed partial class EventReader
 
     void Touched(CatalogTable image, bool created)
     {
+        _named.Add(image.Oid);
         if (image.Schema == OwnSchema || image.Kind != 'r')
             return;
         var known = tables.Find(image.Oid);
+        if (known is not null)
+            _reshaped.Remove(known.Number);
+        var untold = tables.Image(image.Oid) is { Updates: false };
+        if (known is not null)
+            _reshaped.Remove(known.Number);
         if (image.Persistence != 'p')
         {
             // Its rows do not pass the WAL (any more).
@@ -68,17 +85,32 @@ sealed partial class EventReader
             return;
         }
         var (shape, isNew) = tables.Apply(image);
+        if (known is not null && Untold(known, shape) is { } reason)
+            _untold[shape.Number] = reason;
         if (created && (isNew || _unexplained.Contains(shape.Number)))
             _born.Add(shape.Number);
         else if (isNew && !_born.Contains(shape.Number))
             _lost.Add((shape.Number, $"{shape.FullName} is protected from here on"));
         _unexplained.Remove(shape.Number);
+        // Its base waits until they are.
+        if (!image.Updates && (isNew || !untold))
+            _lost.Add((shape.Number, $"updates and deletes of {shape.FullName} are not published yet"));
+    }
+
+    /// <summary>Why the older rows of a changed table cannot be told without being read anew; null when they can.</summary>
+    static string? Untold(RelationShape before, RelationShape after)
+    {
+        foreach (var column in after.Columns)
+            if (before.Columns.FirstOrDefault(one => one.AttNum == column.AttNum) is { } was && !ValueConversion.IsKnown(was, column))
+                return $"{after.FullName}.{column.Name} was {was.TypeName} and is {column.TypeName}";
+        return null;
     }
 
     /// <summary>All rows before are void; those after follow in <see cref="RewrittenRowsMessage"/>s, or are unknown until a new base.</summary>
     void Rewrite(RewriteMessage rewrite)
     {
-        _ddl = true;
+        (_ddl, _told) = (true, true);
+        _named.Add(rewrite.Table.Oid);
         if (rewrite.Table.Kind != 'r' || rewrite.Table.Persistence != 'p')
             return;
         var (shape, isNew) = tables.Apply(rewrite.Table);
@@ -86,10 +118,22 @@ sealed partial class EventReader
             // Logged from here on: all its rows are about to be told.
             _born.Add(shape.Number);
         _unexplained.Remove(shape.Number);
+        _reshaped.Remove(shape.Number);
+        _untold.Remove(shape.Number);
         if (rewrite.Reemitted)
             events.Add(EventKind.Rewrite, shape.Number, shape.Version, _begin!.Value.Xid, NextOrdinal(), OldTupleKind.None, default, default);
         else
             _lost.Add((shape.Number, $"{shape.FullName} was rewritten: {rewrite.Reason ?? "too large to send again"}"));
+    }
+
+    void Changed(ChangedRowMessage change)
+    {
+        var ordinal = NextOrdinal();
+        if (_skipping || tables.Find(change.Oid) is not { } known)
+            return;
+        var old = RecordText.ToTuple(change.Old, known.Columns.Count, _tuple).ToArray();
+        events.Add(change.New is null ? EventKind.Delete : EventKind.Update, known.Number, known.Version, _begin!.Value.Xid, ordinal,
+            OldTupleKind.Full, old, change.New is null ? default : RecordText.ToTuple(change.New, known.Columns.Count, _tuple));
     }
 
     void Rewritten(RewrittenRowsMessage rows)

@@ -5,7 +5,8 @@ namespace CrmBackup.Cdc.Engine;
 
 /// <summary>Turns the entries of the stream into events of the open log segment and into what the next commit says. Holds the state of
 /// one epoch: after any doubt it is thrown away and made anew from the vault.</summary>
-sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, PendingCommit pending, Position start)
+sealed partial class EventReader(
+    SourceTables tables, LogSegmentBuilder events, PendingCommit pending, DefinitionOrder definitions, Position start)
 {
     const string OwnSchema = "crmbackup";
     readonly HashSet<uint> _own = [];
@@ -13,10 +14,18 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
     readonly List<Mark> _marks = [];
     readonly HashSet<int> _born = [];
     readonly HashSet<int> _unexplained = [];
+    readonly HashSet<int> _reshaped = [];
     readonly List<(int Relation, string Reason)> _lost = [];
+    readonly HashSet<uint> _named = [];
+    /// <summary>Relations with a column whose type became one that nobody can tell its older values in, unless a rewrite follows.</summary>
+    readonly Dictionary<int, string> _untold = [];
+    readonly List<string> _undescribed = [];
+    readonly List<SchemaChange> _changes = [];
     BeginEntry? _begin;
     bool _skipping;
     bool _ddl;
+    bool _told;
+    bool _vague;
     int _ordinal;
 
     /// <summary>End of the last complete transaction, or a later position that is known to hold nothing for us.</summary>
@@ -35,8 +44,11 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
     /// <summary>Messages that carried our prefix and a wrong keyed hash.</summary>
     public long ForeignMessages { get; private set; }
 
-    /// <summary>End positions of transactions with DDL since the last look.</summary>
-    public Queue<Lsn> SchemaChanges { get; } = new();
+    /// <summary>End positions of transactions with DDL since the last look, and whether all of it was described.</summary>
+    public Queue<(Lsn End, bool Described)> SchemaChanges { get; } = new();
+
+    /// <summary>What our DDL messages told, by transaction, since the last look.</summary>
+    public Queue<ToldDdl> Told { get; } = new();
 
     /// <summary>Relations that need a new base, with the reason, since the last look.</summary>
     public Queue<(int Relation, string Reason)> BasesNeeded { get; } = new();
@@ -46,7 +58,7 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
 
     public void Read(ReadOnlySpan<byte> entry)
     {
-        switch (entry[0])
+        switch (entry.IsEmpty ? 0 : entry[0])
         {
             case EntryType.Begin: Begin(BeginEntry.Parse(entry)); break;
             case PgOutputFrame.Commit: Commit(CommitFrame.Parse(entry)); break;
@@ -57,7 +69,7 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
             case EntryType.ForeignMessage: ForeignMessages++; break;
             // The origin of a replicated transaction and the names of types: shapes carry the types, origins are not kept.
             case PgOutputFrame.Origin or PgOutputFrame.Type: break;
-            default: throw new FormatViolationException($"the stream holds the unknown entry 0x{entry[0]:x2}");
+            default: throw new FormatViolationException($"the stream holds an unknown entry: 0x{Convert.ToHexStringLower(entry[..Math.Min(1, entry.Length)])}");
         }
     }
 
@@ -85,12 +97,12 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
         _begin = begin;
         _skipping = begin.CommitRecord < Position.Lsn;
         _ordinal = 0;
-        _ddl = false;
+        (_ddl, _told, _vague) = (false, false, false);
     }
 
     void Commit(CommitFrame commit)
     {
-        if (_begin is not { } begin || begin.CommitRecord != commit.CommitRecord || (EndKnown && begin.End != commit.End))
+        if (_begin is not { } begin || begin.CommitRecord != commit.CommitRecord || commit.End <= commit.CommitRecord || (EndKnown && begin.End != commit.End))
             throw new FormatViolationException($"the commit at {commit.CommitRecord} ends no open transaction");
         _begin = null;
         if (_skipping)
@@ -101,13 +113,16 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
         var before = Position;
         Position = Position with { Lsn = commit.End };
         Time = commit.Time;
-        pending.Relations.AddRange(tables.Commit(commit.End));
+        pending.Relations.AddRange(tables.Commit(commit.End, number => _born.Contains(number) || _unexplained.Contains(number)));
+        _lost.AddRange(_untold.Where(one => !_born.Contains(one.Key)).Select(one => (one.Key, one.Value)));
         // What was made and lost in one transaction has no rows that are known.
         _born.ExceptWith(_lost.Select(lost => lost.Relation));
         foreach (var relation in _born)
             pending.Bases.Add(new BaseComplete(relation, 1, Position) { Time = Time });
         foreach (var relation in _unexplained)
             BasesNeeded.Enqueue((relation, "it appeared without a message of ours"));
+        foreach (var relation in _reshaped.Except(_lost.Select(lost => lost.Relation)).Except(_born).ToList())
+            _lost.Add((relation, "its columns changed without a message of ours"));
         foreach (var mark in _marks)
             pending.Marks.Add(mark with { At = Position, Time = commit.Time, Xid = begin.Xid });
         foreach (var (relation, reason) in _lost)
@@ -116,11 +131,28 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
             BasesNeeded.Enqueue((relation, reason));
         }
         if (_ddl)
-            SchemaChanges.Enqueue(commit.End);
+            SchemaChanged(begin.Xid, before, commit);
+        if (_told)
+            Told.Enqueue(new ToldDdl(begin.Xid, _named.ToHashSet(), _vague));
+        _named.Clear();
+        _reshaped.Clear();
         _born.Clear();
         _unexplained.Clear();
         _marks.Clear();
         _lost.Clear();
+        _untold.Clear();
+    }
+
+    /// <summary>What was not described, or was described without seeing what another transaction did to it, is a gap of the schema.</summary>
+    void SchemaChanged(ulong xid, Position before, CommitFrame commit)
+    {
+        if (definitions.Add(xid, _changes) is { } overtaken)
+            _undescribed.Add(overtaken);
+        if (_undescribed.Count > 0)
+            pending.Gaps.Add(new Gap(GapScope.Schema, 0, before, null, _undescribed[0], commit.Time.ToDateTimeOffset()));
+        SchemaChanges.Enqueue((commit.End, _undescribed.Count == 0));
+        _undescribed.Clear();
+        _changes.Clear();
     }
 
     void Relation(ReadOnlySpan<byte> entry)
@@ -131,14 +163,23 @@ sealed partial class EventReader(SourceTables tables, LogSegmentBuilder events, 
         // A transaction that the vault holds told its shapes when it was first read; later ones may have changed them since.
         if (_skipping || _own.Contains(frame.Oid))
             return;
-        var unknown = tables.Find(frame.Oid) is null && tables.Image(frame.Oid) is null;
+        var before = tables.Find(frame.Oid);
+        var unknown = before is null && tables.Image(frame.Oid) is null;
         var shape = tables.Announce(frame);
+        if (before is not null && !SameColumns(before, shape))
+            _reshaped.Add(shape.Number);
         if (unknown)
             _unexplained.Add(shape.Number);
-        if (shape.Columns.Any(column => column.AttNum == 0))
-            pending.Gaps.Add(new Gap(GapScope.Schema, shape.Number, Position, null,
-                $"the columns of {shape.FullName} changed without a message of ours", (Time ?? default).ToDateTimeOffset()));
+        if (!shape.Columns.Any(column => column.AttNum == 0))
+            return;
+        // Since when is not known; the schema is read anew.
+        _ddl = true;
+        _undescribed.Add($"the columns of {shape.FullName} changed without a message of ours");
     }
+
+    static bool SameColumns(RelationShape before, RelationShape after) =>
+        before.Columns.Select(column => (column.Name, column.TypeOid, column.TypeMod))
+            .SequenceEqual(after.Columns.Select(column => (column.Name, column.TypeOid, column.TypeMod)));
 
     void Row(RowFrame row)
     {

@@ -16,26 +16,32 @@ sealed class PendingCommit
     public List<string> Remove { get; } = [];
     public Dictionary<string, string> Settings { get; } = [];
 
+    /// <summary>Null: as it was.</summary>
+    public Lsn? SettledTo { get; set; }
+
     public bool IsEmpty => Relations.Count + Schemas.Count + Bases.Count + Marks.Count + Gaps.Count + Sequences.Count
         + Segments.Count + BaseChunks.Count + Remove.Count + Settings.Count == 0;
+
+    /// <summary>What it would say now.</summary>
+    public CommitContent Peek() => new()
+    {
+        Add = [.. Segments],
+        Remove = [.. Remove],
+        Relations = [.. Relations],
+        Schemas = [.. Schemas],
+        BaseChunks = [.. BaseChunks],
+        Bases = [.. Bases],
+        Marks = [.. Marks],
+        Gaps = [.. Gaps],
+        Sequences = [.. Sequences],
+        Settings = new Dictionary<string, string>(Settings),
+        SettledTo = SettledTo,
+    };
 
     /// <summary>Hands everything over and starts anew.</summary>
     public CommitContent Take(CoveredTo? coveredTo)
     {
-        var content = new CommitContent
-        {
-            Add = [.. Segments],
-            Remove = [.. Remove],
-            Relations = [.. Relations],
-            Schemas = [.. Schemas],
-            BaseChunks = [.. BaseChunks],
-            Bases = [.. Bases],
-            Marks = [.. Marks],
-            Gaps = [.. Gaps],
-            Sequences = [.. Sequences],
-            Settings = new Dictionary<string, string>(Settings),
-            CoveredTo = coveredTo,
-        };
+        var content = Peek() with { CoveredTo = coveredTo };
         Segments.Clear();
         Remove.Clear();
         Relations.Clear();
@@ -46,6 +52,7 @@ sealed class PendingCommit
         Gaps.Clear();
         Sequences.Clear();
         Settings.Clear();
+        SettledTo = null;
         return content;
     }
 }

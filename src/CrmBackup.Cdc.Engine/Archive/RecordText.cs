@@ -19,7 +19,7 @@ static class RecordText
         for (var i = 0; i < columns; i++)
         {
             var isNull = ReadField(record, ref at, field);
-            if (record[at] != (i == columns - 1 ? ')' : ','))
+            if (Next(record, at) != (i == columns - 1 ? ')' : ','))
                 throw new FormatViolationException($"a rewritten row does not have {columns} columns");
             at++;
             if (isNull)
@@ -31,6 +31,9 @@ static class RecordText
             throw new FormatViolationException($"a rewritten row has more than {columns} columns");
         return tuple.End();
     }
+
+    static char Next(string record, int at) =>
+        at < record.Length ? record[at] : throw new FormatViolationException("a rewritten row ends inside a column");
 
     /// <returns>True when the field is NULL. Afterwards <paramref name="at"/> stands on the ',' or ')' that ends it.</returns>
     static bool ReadField(string record, ref int at, StringBuilder field)
@@ -48,7 +51,7 @@ static class RecordText
             at++;
             if (character == '"')
             {
-                if (inside && record[at] == '"')
+                if (inside && Next(record, at) == '"')
                     field.Append(record[at++]);
                 else
                     inside = !inside;
@@ -56,7 +59,7 @@ static class RecordText
             }
             else if (character == '\\')
             {
-                field.Append(record[at++]);
+                field.Append(Next(record, at++));
             }
             else
             {

@@ -1,16 +1,20 @@
 using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
 
 namespace CrmBackup.Cdc.Engine;
 
-/// <summary>Decides when the schema is dumped, and for which positions a dump is exact: those that no DDL parts from its two barriers.
-/// Pure: the loop carries the orders and the files.</summary>
+/// <summary>Decides when the schema is dumped, and for which positions a dump is exact: those that no DDL parts from its two barriers. Where
+/// nothing better is known, a dump that described DDL parts is good too: folded with the definitions sent since its first barrier, which
+/// tell anew whatever it may have seen half. Pure: the loop carries the orders and the files.</summary>
 sealed class SchemaDesk
 {
     /// <summary>The vault's setting that remembers where the last DDL ended.</summary>
     public const string LastDdl = "lastDdl";
 
     readonly TimeSpan _quiet;
-    readonly List<Lsn> _ddl = [];
+    readonly List<(Lsn End, bool Described)> _ddl = [];
+    /// <summary>A dump and the definitions since tell the stream's present schema.</summary>
+    bool _known;
     Position _exactFrom;
     SchemaVersion? _open;
     ulong? _order;
@@ -22,6 +26,7 @@ sealed class SchemaDesk
     {
         _quiet = quiet;
         _open = state.Schemas.LastOrDefault(version => version.Until is null);
+        _known = SchemaChoice.At(state, start) is { Exact: true };
         _exactFrom = state.Settings.TryGetValue(LastDdl, out var last) ? start with { Lsn = Lsn.Parse(last) } : start;
     }
 
@@ -29,10 +34,11 @@ sealed class SchemaDesk
     public bool Needed => _open is null;
 
     /// <summary>A transaction with DDL ended here. Gives the version that ends with it.</summary>
-    public SchemaVersion? Changed(Position end, DateTimeOffset now)
+    public SchemaVersion? Changed(Position end, bool described, DateTimeOffset now)
     {
         _exactFrom = end;
-        _ddl.Add(end.Lsn);
+        _ddl.Add((end.Lsn, described));
+        _known &= described;
         _notBefore = now + _quiet;
         if (_open is null)
             return null;
@@ -70,18 +76,27 @@ sealed class SchemaDesk
         return true;
     }
 
-    /// <summary>The dump, once the stream has passed its second barrier and no DDL lies between the two. A dump that DDL parts is dropped.</summary>
-    public (IReadOnlyDictionary<string, byte[]> Files, Position From)? Settled(Position passed)
+    /// <summary>The dump, once the stream has passed its second barrier, with the version it is: open where no DDL lies between the two.
+    /// A dump that DDL parts is dropped, unless nothing else tells the schema and all of that DDL was described.</summary>
+    public (IReadOnlyDictionary<string, byte[]> Files, Func<Sha256, SchemaVersion> Version)? Settled(Position passed)
     {
         if (_waiting is not { } waiting || passed.Lsn < waiting.Dumped.After.Lsn)
             return null;
         var (files, dumped) = waiting;
         _waiting = null;
-        if (_open is not null || _ddl.Any(end => end > dumped.Before.Lsn && end <= dumped.After.Lsn) || _exactFrom.Lsn > dumped.Before.Lsn)
+        if (_open is not null)
             return null;
-        _ddl.Clear();
-        return (files, _exactFrom);
+        var keyed = files.ContainsKey(SchemaUnits.PartsFile);
+        _ddl.RemoveAll(ddl => ddl.End <= dumped.Before.Lsn);
+        if (_ddl.Count == 0 && _exactFrom.Lsn <= dumped.Before.Lsn)
+        {
+            _known = keyed;
+            var from = _exactFrom;
+            return (files, hash => _open = new SchemaVersion(hash, from, null, keyed ? from.Lsn : null));
+        }
+        if (_known || !keyed || _ddl.Any(ddl => !ddl.Described))
+            return null;
+        _known = true;
+        return (files, hash => new SchemaVersion(hash, dumped.After, dumped.After, dumped.Before.Lsn));
     }
-
-    public SchemaVersion Stored(Sha256 hash, Position from) => _open = new SchemaVersion(hash, from, null);
 }

@@ -14,7 +14,7 @@ static class SegmentPlacing
         try
         {
             SegmentEntry entry;
-            await using (var output = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, 1 << 16))
+            await using (var output = medium.CreateTemporary(temporary, bufferSize: 1 << 16))
                 entry = await write(output);
             FailPoint.Hit(FailPoint.SegmentFsync);
             await medium.PublishAsync(temporary, path, stop);
@@ -22,7 +22,7 @@ static class SegmentPlacing
         }
         catch
         {
-            File.Delete(temporary);
+            medium.DeleteTemporary(temporary);
             throw;
         }
     }

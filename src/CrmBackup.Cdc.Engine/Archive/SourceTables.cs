@@ -11,10 +11,17 @@ sealed class SourceTables
     readonly List<RelationShape> _open = [];
     readonly Dictionary<(int, int), RelationShape> _made = [];
     readonly HashSet<uint> _dropped = [];
+    readonly Lsn _start;
+    readonly HashSet<uint> _told = [];
+    /// <summary>What the epoch's first inventory lists, as far as the stream did not end it.</summary>
+    readonly HashSet<uint> _listed = [];
+    bool _compared;
     int _lastNumber;
 
-    public SourceTables(VaultState state)
+    /// <param name="start">Where the stream begins; none when that does not matter.</param>
+    public SourceTables(VaultState state, Lsn start = default)
     {
+        _start = start;
         foreach (var shape in state.RelationsAt(new Lsn(ulong.MaxValue)).Values)
             _current[shape.Oid] = shape;
         _lastNumber = state.Relations.Select(shape => shape.Number).DefaultIfEmpty(0).Max();
@@ -24,6 +31,9 @@ sealed class SourceTables
 
     /// <summary>True when the stream has told the table's end: an inventory taken before may still list it.</summary>
     public bool HasEnded(uint oid) => _dropped.Contains(oid);
+
+    /// <summary>True when the stream has told of the table: an inventory taken before may show it as it was.</summary>
+    public bool IsTold(uint oid) => _told.Contains(oid);
 
     /// <summary>True when the stream has told the relation's beginning: an inventory taken before may not list it.</summary>
     public bool IsNew(RelationShape shape) => _made.ContainsKey((shape.Number, 1));
@@ -36,7 +46,15 @@ sealed class SourceTables
     public RelationShape? Shape(int relation, int version) => _made.GetValueOrDefault((relation, version));
 
     /// <summary>Remembers how the catalog describes a table, without touching its shape.</summary>
-    public void Remember(CatalogTable image) => _images[image.Oid] = image;
+    public void Remember(CatalogTable image)
+    {
+        _images[image.Oid] = image;
+        if (!_compared)
+            _listed.Add(image.Oid);
+    }
+
+    /// <summary>The epoch's first inventory was compared: what appears from here on was not there when the stream began.</summary>
+    public void Compared() => _compared = true;
 
     /// <summary>A Relation frame came: the tuples that follow have this shape.</summary>
     public RelationShape Announce(RelationFrame frame)
@@ -44,6 +62,7 @@ sealed class SourceTables
         _current.TryGetValue(frame.Oid, out var known);
         if (known is not null && Describes(known, frame))
             return known;
+        _told.Add(frame.Oid);
         _images.TryGetValue(frame.Oid, out var image);
         var columns = new ColumnShape[frame.Columns.Count];
         for (var i = 0; i < columns.Length; i++)
@@ -55,6 +74,7 @@ sealed class SourceTables
     public (RelationShape Shape, bool IsNew) Apply(CatalogTable image)
     {
         _images[image.Oid] = image;
+        _told.Add(image.Oid);
         _current.TryGetValue(image.Oid, out var known);
         // Rows may come before the command that explains them: the same columns, now with their attnums, are not another version.
         var provisional = known is not null && _open.Contains(known) && image.ToShape(0, 0, Lsn.None).Columns.Select(column =>
@@ -71,6 +91,7 @@ sealed class SourceTables
     public RelationShape? Drop(uint oid)
     {
         _images.Remove(oid);
+        _listed.Remove(oid);
         _dropped.Add(oid);
         if (!_current.Remove(oid, out var known))
             return null;
@@ -81,12 +102,18 @@ sealed class SourceTables
         return dropped;
     }
 
-    /// <summary>The open transaction committed: its shapes, now with their position.</summary>
-    public IReadOnlyList<RelationShape> Commit(Lsn end)
+    /// <summary>The open transaction committed: its shapes, now with their position. A relation that the first inventory lists and the
+    /// stream did not make was there when the stream began: no state without it is one of the source.</summary>
+    /// <param name="made">Numbers of the relations that this transaction made, as far as is known; null = none.</param>
+    public IReadOnlyList<RelationShape> Commit(Lsn end, Func<int, bool>? made = null)
     {
         if (_open.Count == 0)
             return [];
-        var shapes = _open.Select(shape => shape with { Since = end }).ToList();
+        var shapes = _open.Select(shape => shape with
+        {
+            Since = shape is { Version: 1, Dropped: false } && !_compared && _listed.Contains(shape.Oid) && !_start.IsNone && _start < end
+                && made?.Invoke(shape.Number) != true ? new Lsn(_start.Value + 1) : end,
+        }).ToList();
         _open.Clear();
         foreach (var shape in shapes)
             if (!shape.Dropped)
@@ -116,7 +143,7 @@ sealed class SourceTables
     static ColumnShape Column(RelationFrameColumn column, int index, RelationShape? known, CatalogTable? image, bool fresh)
     {
         if (image?.Columns.FirstOrDefault(other => other.Name == column.Name && other.TypeOid == column.TypeOid) is { } seen)
-            return new ColumnShape(seen.AttNum, column.Name, column.TypeOid, column.TypeMod, seen.TypeName, column.IsKey, seen.MissingValue);
+            return new ColumnShape(seen.AttNum, column.Name, column.TypeOid, column.TypeMod, seen.TypeName, column.IsKey, seen.MissingValue, seen.Rule);
         if (known?.Columns.FirstOrDefault(other => other.Name == column.Name && other.TypeOid == column.TypeOid) is { } before)
             return before with { TypeMod = column.TypeMod, IsKey = column.IsKey };
         // A table that this very transaction created (CREATE TABLE AS sends its rows before the command's end): no column was dropped yet.

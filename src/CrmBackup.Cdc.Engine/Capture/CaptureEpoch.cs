@@ -2,24 +2,35 @@ using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Postgres;
 using Microsoft.Extensions.Logging;
+using Npgsql;
 
 namespace CrmBackup.Cdc.Engine;
 
 /// <summary>One epoch, from the archive's asking until it is superseded: opens the stream, and opens it again from the durable position
 /// when the source was away. The blocks then begin at number 0 again, which the archive answers with a new epoch.</summary>
+/// <param name="facts">Of the source when it was opened last, by whatever epoch; null before.</param>
 sealed class CaptureEpoch(
-    StartStream request, CaptureOptions options, IChangeLog log, string staging, TimeProvider clock, ILogger logger)
+    StartStream request, CaptureOptions options, ISource source, IChangeLog log, string staging, StreamFacts? facts, TimeProvider clock,
+    ILogger logger)
 {
     static readonly TimeSpan _firstPause = TimeSpan.FromMilliseconds(200);
     readonly Lock _lock = new();
     StreamSession? _session;
     Lsn _sent = request.At?.Lsn ?? Lsn.None;
     Position? _durable;
+    CancellationTokenSource? _letGo;
+    StreamRefusedException? _refused;
+    bool _mendingFailed;
 
     public Guid Id => request.Epoch;
 
+    public StreamFacts? Facts { get; private set; } = facts;
+
     /// <summary>Of the walsender that this epoch had last, which may still be ending.</summary>
     public int? WalSenderPid { get; private set; }
+
+    /// <summary>True while a damaged set-up is worth ending the stream for: it can be mended.</summary>
+    public bool MayMend => options.MendSetup && !_mendingFailed;
 
     /// <summary>Everything that any block of the epoch said, also one of a stream that broke.</summary>
     public void Sending(Lsn upTo)
@@ -48,41 +59,65 @@ sealed class CaptureEpoch(
             _session?.Carry(order);
     }
 
-    /// <summary>Returns when the change log broke: then the archive asks again. Else ends only by cancellation, or by a failure that
-    /// trying again does not cure.</summary>
+    /// <summary>Ends the stream: the slot is about to be dropped. It is made anew when the archive asks again.</summary>
+    public async Task LetGoAsync()
+    {
+        CancellationTokenSource? ending;
+        lock (_lock)
+            ending = _letGo;
+        if (ending is not null)
+            await ending.EndAsync();
+    }
+
+    /// <summary>Returns when the change log broke, or the slot was let go: then the archive asks again. Else ends only by cancellation, or
+    /// by a failure that trying again does not cure.</summary>
     public async Task RunAsync(int? walSenderBefore, CancellationToken stop)
     {
         WalSenderPid = walSenderBefore;
         var pause = _firstPause;
-        while (true)
+        using var letGo = new CancellationTokenSource();
+        lock (_lock)
+            _letGo = letGo;
+        try
         {
-            var (failure, received) = await StreamAsync(stop);
-            if (failure is ChangeLogInterruptedException)
+            while (true)
             {
-                logger.ChangeLogInterrupted(failure.Message);
-                return;
+                var (failure, received) = await StreamAsync(letGo.Token, stop);
+                if (letGo.IsCancellationRequested)
+                    return;
+                if (failure is ChangeLogInterruptedException)
+                {
+                    logger.ChangeLogInterrupted(failure.Message);
+                    return;
+                }
+                if (received)
+                    pause = _firstPause;
+                logger.StreamInterrupted(pause, failure.Message);
+                await Task.Delay(pause, clock, stop);
+                pause = pause * 2 < options.RetryMax ? pause * 2 : options.RetryMax;
             }
-            if (received)
-                pause = _firstPause;
-            logger.StreamInterrupted(pause, failure.Message);
-            await Task.Delay(pause, clock, stop);
-            pause = pause * 2 < options.RetryMax ? pause * 2 : options.RetryMax;
+        }
+        finally
+        {
+            lock (_lock)
+                _letGo = null;
         }
     }
 
     /// <returns>Why the stream ended, and whether it had brought something.</returns>
-    async Task<(Exception Failure, bool Received)> StreamAsync(CancellationToken stop)
+    async Task<(Exception Failure, bool Received)> StreamAsync(CancellationToken letGo, CancellationToken stop)
     {
         var received = false;
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(letGo, stop);
         try
         {
-            await using var session = await StreamSession.OpenAsync(this, Start(), options, log, staging, clock, logger, stop);
-            WalSenderPid = session.WalSenderPid;
+            await using var session = await StreamSession.OpenAsync(this, Start(), options, source, log, staging, clock, logger, ending.Token);
+            (WalSenderPid, Facts) = (session.WalSenderPid, session.Facts);
             lock (_lock)
                 _session = session;
             try
             {
-                await session.RunAsync(stop);
+                await session.RunAsync(ending.Token);
                 throw new InvalidOperationException("broken invariant: a stream ends only by a failure");
             }
             finally
@@ -92,24 +127,62 @@ sealed class CaptureEpoch(
                     _session = null;
             }
         }
+        catch (OperationCanceledException let) when (letGo.IsCancellationRequested && !stop.IsCancellationRequested)
+        {
+            return (let, received);
+        }
         catch (SlotLostException lost)
         {
             // Rule 10: the archive records the gap and reads new bases, without a person.
             logger.SlotMadeAnew(lost.Message);
-            await using var connection = await SourceConnection.OpenAsync(options.Source, stop);
-            await lost.MakeAnewAsync(connection, stop);
+            await source.MakeSlotAnewAsync(lost, stop);
             return (lost, received);
         }
-        catch (Exception failure) when (
-            (failure is ChangeLogInterruptedException || Transience.IsTransient(failure)) && !stop.IsCancellationRequested)
+        catch (StreamRefusedException refused) when (refused.PublicationIsMissing)
+        {
+            return (await MendAsync(new SetupDamagedException(refused.Message), stop), received);
+        }
+        catch (StreamRefusedException refused)
+        {
+            return (await SkipWhenStuckAsync(refused, stop), received);
+        }
+        catch (SetupDamagedException damaged)
+        {
+            return (await MendAsync(damaged, stop), received);
+        }
+        catch (Exception failure) when (!stop.IsCancellationRequested
+            && (failure is ChangeLogInterruptedException or SetupRenewedException || Transience.IsTransient(failure)))
         {
             return (failure, received);
         }
     }
 
+    /// <summary>Once more; when the same transaction is refused for the same reason a second time, the slot is advanced past it (rule 9).</summary>
+    async Task<StreamRefusedException> SkipWhenStuckAsync(StreamRefusedException refused, CancellationToken stop)
+    {
+        if (_refused is not { } before || before.At != refused.At || before.SqlState != refused.SqlState)
+            return _refused = refused;
+        _refused = null;
+        await source.SkipAsync(Facts!, WalSenderPid, $"what follows {refused.At} cannot be delivered: {refused.Message}", stop);
+        logger.TransactionSkipped(refused.At, refused.Message);
+        return refused;
+    }
+
+    async Task<SetupDamagedException> MendAsync(SetupDamagedException damaged, CancellationToken stop)
+    {
+        if (!MayMend || Facts is null)
+            throw damaged;
+        _mendingFailed = true;
+        logger.SetupIsMended(damaged.Message);
+        await source.MendAsync(Facts, request.Vault, WalSenderPid, damaged, stop);
+        _mendingFailed = false;
+        return damaged;
+    }
+
     StreamStart Start()
     {
         lock (_lock)
-            return new StreamStart(request.SystemIdentifier, _durable ?? request.At, request.Incarnation, WalSenderPid);
+            return new StreamStart(
+                request.SystemIdentifier, _durable ?? request.At, request.Incarnation, WalSenderPid, request.CatalogSeen);
     }
 }

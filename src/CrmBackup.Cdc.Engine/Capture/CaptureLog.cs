@@ -29,4 +29,19 @@ static partial class CaptureLog
 
     [LoggerMessage(4008, LogLevel.Warning, "A new slot is made, what lies between is a gap: {Reason}")]
     public static partial void SlotMadeAnew(this ILogger log, string reason);
+
+    [LoggerMessage(4009, LogLevel.Warning, "The set-up in the source is mended: {Damage}")]
+    public static partial void SetupIsMended(this ILogger log, string damage);
+
+    [LoggerMessage(4010, LogLevel.Warning, "What follows {Lsn} is skipped, a gap: the server cannot deliver it: {Reason}")]
+    public static partial void TransactionSkipped(this ILogger log, Lsn lsn, string reason);
+
+    [LoggerMessage(4012, LogLevel.Warning, "The slot weighs on the source: {What}")]
+    public static partial void SlotIsHeavy(this ILogger log, string what);
+
+    [LoggerMessage(4013, LogLevel.Error, "The slot is let go, a gap: {Reason}")]
+    public static partial void SlotLetGo(this ILogger log, string reason);
+
+    [LoggerMessage(4014, LogLevel.Warning, "The slot's weight is not known now: {Reason}")]
+    public static partial void SlotNotWeighed(this ILogger log, string reason);
 }

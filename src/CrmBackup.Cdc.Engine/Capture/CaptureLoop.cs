@@ -1,24 +1,40 @@
 using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
 using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Engine;
 
 /// <summary>Brings the source's changes to the change log, as the archive asks: one epoch at a time. Keeps nothing of its own.</summary>
-public sealed class CaptureLoop(CaptureOptions options, IChangeLog log, TimeProvider clock, ILogger logger)
+public sealed class CaptureLoop
 {
+    readonly CaptureOptions _options;
+    readonly ISource _source;
+    readonly IChangeLog _log;
+    readonly TimeProvider _clock;
+    readonly ILogger _logger;
+
     sealed record Running(CaptureEpoch Epoch, Task Task, CancellationTokenSource Ending);
 
     /// <summary>The epoch that ran last, also when it has ended: the archive may ask for the same again.</summary>
-    CaptureEpoch? _last;
+    volatile CaptureEpoch? _last;
+    readonly SlotGovernor? _governor;
+
+    public CaptureLoop(CaptureOptions options, IChangeLog log, TimeProvider clock, ILogger logger)
+        : this(options, new PostgresSource(options.Source, options.LongTransaction, clock, logger), log, clock, logger) =>
+        _governor = new SlotGovernor(options, EndStreamAsync, clock, logger);
+
+    internal CaptureLoop(CaptureOptions options, ISource source, IChangeLog log, TimeProvider clock, ILogger logger) =>
+        (_options, _source, _log, _clock, _logger) = (options, source, log, clock, logger);
 
     /// <summary>Returns when stopped. A source that is away is waited for; any other failure ends the loop, loudly.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
         Running? running = null;
         using var reading = CancellationTokenSource.CreateLinkedTokenSource(stop);
-        var requests = log.RequestsAsync(reading.Token).GetAsyncEnumerator(CancellationToken.None);
+        var requests = _log.RequestsAsync(reading.Token).GetAsyncEnumerator(CancellationToken.None);
         Task<bool>? next = null;
+        var governing = _governor?.RunAsync(reading.Token) ?? Task.CompletedTask;
         try
         {
             while (true)
@@ -45,9 +61,10 @@ public sealed class CaptureLoop(CaptureOptions options, IChangeLog log, TimeProv
         finally
         {
             await EndAsync(running);
-            await reading.CancelAsync();
+            await reading.EndAsync();
+            await governing.EndedAsync();
             if (next is not null)
-                await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                await next.EndedAsync();
             await requests.DisposeAsync();
         }
     }
@@ -60,7 +77,7 @@ public sealed class CaptureLoop(CaptureOptions options, IChangeLog log, TimeProv
             case StartStream start when start.Epoch == running?.Epoch.Id:
                 return running;
             case StartStream start:
-                logger.EpochBegins(start.Epoch, start.At);
+                _logger.EpochBegins(start.Epoch, start.At);
                 await EndAsync(running);
                 return Begin(start, stop);
             case DurableAt durable when durable.Epoch == running?.Epoch.Id:
@@ -84,18 +101,26 @@ public sealed class CaptureLoop(CaptureOptions options, IChangeLog log, TimeProv
     {
         var walSenderBefore = _last?.WalSenderPid;
         if (_last?.Id != start.Epoch)
-            _last = new CaptureEpoch(start, options, log, options.Staging ?? Path.GetTempPath(), clock, logger);
+            _last = new CaptureEpoch(start, _options, _source, _log, _options.Staging ?? Path.GetTempPath(), _last?.Facts, _clock, _logger);
         var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
         return new Running(_last, _last.RunAsync(walSenderBefore, ending.Token), ending);
+    }
+
+    async Task<int?> EndStreamAsync()
+    {
+        if (_last is not { } epoch)
+            return null;
+        await epoch.LetGoAsync();
+        return epoch.WalSenderPid;
     }
 
     static async Task EndAsync(Running? running)
     {
         if (running is null)
             return;
-        await running.Ending.CancelAsync();
+        await running.Ending.EndAsync();
         // Superseded or stopping: why it ends is known.
-        await running.Task.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await running.Task.EndedAsync();
         running.Ending.Dispose();
     }
 }

@@ -29,6 +29,15 @@ public sealed record CaptureOptions
     /// <summary>Where transactions larger than 64 MiB wait for their commit; null: the system's temporary directory.</summary>
     public string? Staging { get; init; }
 
+    /// <summary>What of our set-up in the source is dropped or changed by somebody else is made anew, where the role may.</summary>
+    public bool MendSetup { get; init; } = true;
+
+    /// <summary>A transaction open for this long is named as the cause of what it holds up; no slot is made beside it.</summary>
+    public TimeSpan LongTransaction { get; init; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>What our slot may cost the source.</summary>
+    public GovernorOptions Governor { get; init; } = new();
+
     public IEnumerable<string> Problems()
     {
         if (BlockBytes is < 4 << 10 or > 64 << 20)
@@ -41,8 +50,12 @@ public sealed record CaptureOptions
             yield return "capture:sequenceEvery must be at least 50 ms";
         if (BaseWorkers is < 1 or > 16)
             yield return "capture:baseWorkers must be between 1 and 16";
+        if (LongTransaction <= TimeSpan.Zero)
+            yield return "capture:longTransaction must be greater than zero";
         if (RetryMax <= TimeSpan.Zero)
             yield return "capture:retryMax must be greater than zero";
+        foreach (var problem in Governor.Problems())
+            yield return problem;
     }
 
     /// <summary>Without the source: it may hold a password.</summary>

@@ -26,6 +26,9 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
 
     public int Staged => _staged.Count;
 
+    /// <summary>Marks and barriers so far: moments that somebody means to come back to.</summary>
+    public long Moments { get; private set; }
+
     /// <returns>A staged transaction whose commit came: it must be written by <see cref="WriteAsync"/> before the next frame.</returns>
     public Commitment? Take(ReadOnlySpan<byte> frame)
     {
@@ -96,6 +99,8 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
             logger.ForeignMessage(message.Lsn);
         if (!InTransaction)
             return;
+        if (ours && (message.Content.IndexOf("\"is\": \"mark\""u8) >= 0 || message.Content.IndexOf("\"is\": \"barrier\""u8) >= 0))
+            Moments++;
         var entry = lane.Reserve(1 + frame.Length);
         entry[0] = ours ? EntryType.OwnMessage : EntryType.ForeignMessage;
         frame.CopyTo(entry[1..]);

@@ -11,13 +11,12 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Carries out the archive's orders in the answer lane, a few at a time, while the stream goes on.</summary>
 /// <param name="first">The header of an answer's block 0, but for the order.</param>
 sealed class OrderDesk(
-    CaptureOptions options, StreamFacts facts, IChangeLog log, BlockHeader first, TimeProvider clock, ILogger logger) : IAsyncDisposable
+    CaptureOptions options, ISourceSession source, IChangeLog log, BlockHeader first, TimeProvider clock, ILogger logger)
 {
     /// <summary>256 KiB: a part never makes a block much larger than it is to be.</summary>
     const int FilePartBytes = 256 << 10;
     /// <summary>Far more than an archive has open; it asks again for what found no room.</summary>
     readonly Channel<ArchiveRequest> _orders = Channel.CreateBounded<ArchiveRequest>(256);
-    readonly LockYield _yield = new(options.Source, clock);
     readonly Lock _lock = new();
     readonly HashSet<ulong> _taken = [];
 
@@ -46,16 +45,17 @@ sealed class OrderDesk(
         }
         finally
         {
-            await ending.CancelAsync();
-            await Task.WhenAll(workers).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await ending.EndAsync();
+            await Task.WhenAll(workers).EndedAsync();
         }
     }
 
     async Task WorkAsync(CancellationToken stop)
     {
-        await using var chunks = new BaseChunkReader(options.Source, facts.WaitFor, first.Timeline, _yield, clock);
-        await foreach (var order in _orders.Reader.ReadAllAsync(stop))
+        await using var chunks = source.OpenChunkReader();
+        while (true)
         {
+            var order = await _orders.Reader.ReadAsync(stop);
             var number = NumberOf(order);
             var lane = new BlockLane(log, first with { Order = number }, options.BlockBytes, clock);
             var end = await AnswerAsync(order, chunks, lane, stop);
@@ -68,7 +68,7 @@ sealed class OrderDesk(
         }
     }
 
-    async Task<ControlEntry> AnswerAsync(ArchiveRequest order, BaseChunkReader chunks, BlockLane lane, CancellationToken stop)
+    async Task<ControlEntry> AnswerAsync(ArchiveRequest order, IChunkReader chunks, BlockLane lane, CancellationToken stop)
     {
         try
         {
@@ -84,13 +84,13 @@ sealed class OrderDesk(
             && !stop.IsCancellationRequested)
         {
             // The stream must go on, whatever one table is like; the archive says which table is not covered, and asks again.
-            return new OrderFailed(failure.Message, Gone: false);
+            return new OrderFailed(failure.Message);
         }
     }
 
     async Task<ControlEntry> DumpAsync(BlockLane lane, CancellationToken stop)
     {
-        var dump = await new SchemaDump(options.Source, _yield, clock).RunAsync(stop);
+        var dump = await source.DumpSchemaAsync(stop);
         foreach (var (name, bytes) in dump.Files)
             for (var at = 0; at == 0 || at < bytes.Length; at += FilePartBytes)
             {
@@ -120,6 +120,4 @@ sealed class OrderDesk(
         if (lane.IsFull)
             await lane.PublishAsync(stop);
     }
-
-    public ValueTask DisposeAsync() => _yield.DisposeAsync();
 }

@@ -6,16 +6,20 @@ namespace CrmBackup.Cdc.Engine;
 /// <param name="ReceivedBefore">Everything up to here had been received when the source was asked.</param>
 /// <param name="TakenBefore">Frames taken by then.</param>
 /// <param name="Sequences">Null when they were not sampled.</param>
-sealed record SourceAnswer(Lsn ReceivedBefore, long TakenBefore, IReadOnlyList<SequenceState>? Sequences, SourceMoment Moment);
+/// <param name="Catalog">Null when nothing is to be said of it.</param>
+/// <param name="CanMend">The role may do what <c>init</c> does.</param>
+sealed record SourceAnswer(Lsn ReceivedBefore, long TakenBefore, IReadOnlyList<SequenceState>? Sequences, SourceMoment Moment, CatalogSeen? Catalog, bool CanMend);
 
-/// <summary>Asks the source beside the stream: each second for its sequences while changes come, else now and then for its position.
+/// <summary>Asks the source beside the stream: each second for its sequences while changes come, at once
+/// when a mark or a barrier came, else now and then for its position.
 /// One question at a time; the reader of the stream never waits for an answer.</summary>
-sealed class SourceQuestions(SourceWatch watch, ReplicationStream stream, CaptureOptions options, TimeProvider clock)
+sealed class SourceQuestions(ISourceSession source, CaptureOptions options, TimeProvider clock)
     : IAsyncDisposable
 {
     readonly CancellationTokenSource _ending = new();
     Task<SourceAnswer>? _asked;
     long _takenAtSample = -1;
+    long _momentsAtSample;
     long _askedAt;
 
     public bool Answered => _asked is { IsCompleted: true };
@@ -29,30 +33,35 @@ sealed class SourceQuestions(SourceWatch watch, ReplicationStream stream, Captur
         return answer;
     }
 
-    public void AskWhenDue(Lsn received, long taken)
+    /// <param name="received">End of the last transaction received.</param>
+    /// <param name="taken">Frames taken.</param>
+    /// <param name="moments">Marks and barriers among them.</param>
+    public void AskWhenDue(Lsn received, long taken, long moments)
     {
         if (_asked is not null)
             return;
         var moved = taken != _takenAtSample;
-        if (_askedAt != 0 && clock.GetElapsedTime(_askedAt) < (moved ? options.SequenceEvery : options.Idle))
+        if (_askedAt != 0 && moments == _momentsAtSample && clock.GetElapsedTime(_askedAt) < (moved ? options.SequenceEvery : options.Idle))
             return;
         _askedAt = clock.GetTimestamp();
-        _takenAtSample = taken;
+        (_takenAtSample, _momentsAtSample) = (taken, moments);
         _asked = AskAsync(received, taken, moved);
     }
 
     async Task<SourceAnswer> AskAsync(Lsn received, long taken, bool sequences)
     {
-        var sampled = sequences ? await watch.SampleSequencesAsync(_ending.Token) : null;
-        return new SourceAnswer(received, taken, sampled, await watch.LookAsync(stream.WalSenderPid, _ending.Token));
+        var sampled = sequences ? await source.SampleSequencesAsync(_ending.Token) : null;
+        var moment = await source.LookAsync(_ending.Token);
+        var (catalog, canMend) = await source.LookAtCatalogAsync(moment, _ending.Token);
+        return new SourceAnswer(received, taken, sampled, moment, catalog, canMend);
     }
 
-    /// <summary>The watch's connection is free when this returns.</summary>
+    /// <summary>The connection is free when this returns.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _ending.CancelAsync();
+        await _ending.EndAsync();
         if (_asked is not null)
-            await ((Task)_asked).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _asked.EndedAsync();
         _ending.Dispose();
     }
 }

@@ -2,6 +2,7 @@ using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Postgres;
 using Microsoft.Extensions.Logging;
+using Npgsql;
 
 namespace CrmBackup.Cdc.Engine;
 
@@ -11,59 +12,61 @@ sealed class StreamSession : IAsyncDisposable
     readonly CaptureEpoch _epoch;
     readonly CaptureOptions _options;
     readonly TimeProvider _clock;
-    readonly ReplicationStream _stream;
-    readonly SourceWatch _watch;
+    readonly ISourceSession _source;
     readonly BlockLane _lane;
     readonly FrameFeed _feed;
     readonly IdleWatch _idle;
     readonly OrderDesk _orders;
     readonly CancellationTokenSource _ending;
     readonly CancellationToken _stop;
+    string? _damage;
 
     StreamSession(
         CaptureEpoch epoch, CaptureOptions options, IChangeLog log, string staging, TimeProvider clock, ILogger logger,
-        ReplicationStream stream, SourceWatch watch, SourceMoment moment, CancellationTokenSource ending)
+        ISourceSession source, SourceMoment moment, CancellationTokenSource ending)
     {
-        (_epoch, _options, _clock, _stream, _watch) = (epoch, options, clock, stream, watch);
+        (_epoch, _options, _clock, _source) = (epoch, options, clock, source);
         (_ending, _stop) = (ending, ending.Token);
-        var started = stream.Opened.StartedAt.Lsn;
+        var started = source.Opened.StartedAt;
         var header = new BlockHeader(
-            BlockKind.Stream, stream.SystemIdentifier, stream.Facts.DatabaseOid, stream.Timeline, epoch.Id, 0, 0, Sha256.Zero,
-            started, started, 0, 0, false);
+            BlockKind.Stream, source.SystemIdentifier, source.Facts.DatabaseOid, started.Timeline, epoch.Id, 0, 0, Sha256.Zero,
+            started.Lsn, started.Lsn, 0, 0, false);
         _lane = new BlockLane(log, header, options.BlockBytes, clock);
-        _feed = new FrameFeed(_lane, stream.Facts.Key, staging, moment.NextXid, logger);
-        _idle = new IdleWatch(started);
+        _feed = new FrameFeed(_lane, source.Facts.Key, staging, moment.NextXid, logger);
+        _idle = new IdleWatch(started.Lsn);
         _orders = new OrderDesk(
-            options, stream.Facts, log, header with { Kind = BlockKind.Answer, Before = Lsn.None, After = Lsn.None }, clock, logger);
+            options, source, log, header with { Kind = BlockKind.Answer, Before = Lsn.None, After = Lsn.None }, clock, logger);
     }
 
-    public int WalSenderPid => _stream.WalSenderPid;
+    public int WalSenderPid => _source.WalSenderPid;
+
+    public StreamFacts Facts => _source.Facts;
+
+    uint Timeline => _source.Opened.StartedAt.Timeline;
 
     /// <summary>True once the server sent anything: trying again may begin with a short pause.</summary>
     public bool Received => _feed.Taken > 0;
 
     public static async Task<StreamSession> OpenAsync(
-        CaptureEpoch epoch, StreamStart start, CaptureOptions options, IChangeLog log, string staging, TimeProvider clock,
-        ILogger logger, CancellationToken stop)
+        CaptureEpoch epoch, StreamStart start, CaptureOptions options, ISource source, IChangeLog log, string staging,
+        TimeProvider clock, ILogger logger, CancellationToken stop)
     {
-        var watch = await SourceWatch.OpenAsync(options.Source, stop);
-        ReplicationStream? stream = null;
+        ISourceSession? opened = null;
         var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
         try
         {
-            stream = await ReplicationStream.OpenAsync(options.Source, watch.Connection, start, clock, logger, ending.Token);
-            var moment = await watch.LookAsync(stream.WalSenderPid, stop);
-            var session = new StreamSession(epoch, options, log, staging, clock, logger, stream, watch, moment, ending);
-            logger.StreamStarted(stream.Facts.Slot, stream.Opened.StartedAt, epoch.Id);
-            if (start.At is { } asked && asked != stream.Opened.StartedAt)
-                logger.SlotAhead(stream.Opened.SlotAt, asked);
+            opened = await source.OpenAsync(start, ending.Token);
+            var moment = await opened.LookAsync(stop);
+            var session = new StreamSession(epoch, options, log, staging, clock, logger, opened, moment, ending);
+            logger.StreamStarted(opened.Facts.Slot, opened.Opened.StartedAt, epoch.Id);
+            if (start.At is { } asked && asked != opened.Opened.StartedAt)
+                logger.SlotAhead(opened.Opened.SlotAt, asked);
             return session;
         }
         catch
         {
-            if (stream is not null)
-                await stream.DisposeAsync();
-            await watch.DisposeAsync();
+            if (opened is not null)
+                await opened.DisposeAsync();
             ending.Dispose();
             throw;
         }
@@ -71,10 +74,10 @@ sealed class StreamSession : IAsyncDisposable
 
     public void Confirm(Position durable)
     {
-        Invariant.Holds(durable.Timeline == _stream.Timeline, $"the archive has {durable} durable, the stream is on timeline {_stream.Timeline}");
+        Invariant.Holds(durable.Timeline == Timeline, $"the archive has {durable} durable, the stream is on timeline {Timeline}");
         // In a gap the slot is already beyond what the archive had.
-        if (durable.Lsn > _stream.Opened.StartedAt.Lsn)
-            _stream.Confirm(durable.Lsn);
+        if (durable.Lsn > _source.Opened.StartedAt.Lsn)
+            _source.Confirm(durable.Lsn);
     }
 
     public void Carry(ArchiveRequest order) => _orders.Carry(order);
@@ -84,8 +87,8 @@ sealed class StreamSession : IAsyncDisposable
     {
         Task[] both = [PumpAsync(), _orders.RunAsync(_stop)];
         await Task.WhenAny(both);
-        await _ending.CancelAsync();
-        await Task.WhenAll(both).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await _ending.EndAsync();
+        await Task.WhenAll(both).EndedAsync();
         stop.ThrowIfCancellationRequested();
         // The one that failed, not the one that was cancelled because of it.
         await (both.FirstOrDefault(task => task.IsFaulted) ?? both[0]);
@@ -93,18 +96,18 @@ sealed class StreamSession : IAsyncDisposable
 
     async Task PumpAsync()
     {
-        _lane.Add(_stream.Opened.ToEntry());
-        _lane.Add((await _watch.TakeInventoryAsync(_stream.Timeline, _stop)).ToEntry());
+        _lane.Add(_source.Opened.ToEntry());
+        _lane.Add((await _source.TakeInventoryAsync(_stop)).ToEntry());
         await PublishAsync();
-        var questions = new SourceQuestions(_watch, _stream, _options, _clock);
+        var questions = new SourceQuestions(_source, _options, _clock);
         try
         {
             while (true)
             {
-                var reading = _stream.ReadAsync();
+                var reading = _source.ReadAsync();
                 if (!reading.IsCompletedSuccessfully)
                     await WaitAsync(reading.AsTask(), questions);
-                if (_feed.Take(_stream.Frame.Span) is { } committed)
+                if (_feed.Take(_source.Frame.Span) is { } committed)
                     await _feed.WriteAsync(committed, PublishAsync);
                 if (_lane.IsFull)
                     await PublishAsync();
@@ -126,29 +129,47 @@ sealed class StreamSession : IAsyncDisposable
         {
             while (!reading.IsCompleted)
             {
+                // Else this turns round and round until the reading, too, has noticed.
+                _stop.ThrowIfCancellationRequested();
                 await TickAsync(questions);
                 var wait = _lane.IsEmpty ? _options.BlockAge * 4 : _options.BlockAge - _lane.Age;
                 if (!reading.IsCompleted && wait > TimeSpan.Zero)
-                    await Task.WhenAny(reading, Task.Delay(wait, _clock, _stop));
+                    await Task.WhenAny(reading, _clock.PauseAsync(wait, _stop));
             }
         }
         catch
         {
             // The stream may only be closed when nobody reads it.
-            await _ending.CancelAsync();
-            await reading.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await _ending.EndAsync();
+            await reading.EndedAsync();
             throw;
         }
-        await reading;
+        try
+        {
+            await reading;
+        }
+        catch (PostgresException failure) when (!_stop.IsCancellationRequested && !Transience.IsTransient(failure))
+        {
+            throw new StreamRefusedException(_idle.Position(_lane.Completed), failure);
+        }
     }
 
     async Task TickAsync(SourceQuestions questions)
     {
         if (questions.Answered && !_feed.InTransaction)
+        {
             Note(await questions.TakeAsync());
-        if (!_feed.InTransaction && _idle.Look(_lane.Completed, _feed.Taken, _stream.Reached) is { } idle)
-            _lane.Add(new IdlePosition(new Position(_stream.Timeline, idle.At), idle.Time).ToEntry());
-        questions.AskWhenDue(_idle.Position(_lane.Completed), _feed.Taken);
+            if (_damage is { } damage)
+            {
+                // What was seen is told first.
+                await PublishAsync();
+                throw new SetupDamagedException(damage);
+            }
+        }
+        if (!_feed.InTransaction && _idle.Look(_lane.Completed, _feed.Taken, _source.Reached) is { } idle)
+            _lane.Add(new IdlePosition(new Position(Timeline, idle.At), idle.Time).ToEntry());
+        if (!_feed.InTransaction)
+            questions.AskWhenDue(_idle.Position(_lane.Completed), _feed.Taken, _feed.Moments);
         if (!_lane.IsEmpty && _lane.Age >= _options.BlockAge)
             await PublishAsync();
     }
@@ -156,8 +177,14 @@ sealed class StreamSession : IAsyncDisposable
     void Note(SourceAnswer answer)
     {
         _feed.RecentXid = answer.Moment.NextXid;
-        if (answer.Sequences is { Count: > 0 } sequences)
-            _lane.Add(new SequencesSampled(new Position(_stream.Timeline, answer.ReceivedBefore), sequences).ToEntry());
+        if (answer.Sequences is { } sequences)
+            _lane.Add(new SequencesSampled(new Position(Timeline, answer.ReceivedBefore), sequences).ToEntry());
+        if (answer.Catalog is { } seen)
+        {
+            _lane.Add(seen.ToEntry());
+            if (seen.Problems.Count > 0 && answer.CanMend && _epoch.MayMend)
+                _damage = string.Join("; ", seen.Problems);
+        }
         _idle.Note(answer.Moment, answer.TakenBefore);
     }
 
@@ -169,10 +196,8 @@ sealed class StreamSession : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await _ending.CancelAsync();
-        await _orders.DisposeAsync();
-        await _stream.DisposeAsync();
-        await _watch.DisposeAsync();
+        await _ending.EndAsync();
+        await _source.DisposeAsync();
         _feed.Dispose();
         _ending.Dispose();
     }

@@ -20,7 +20,6 @@ sealed class LiveTables(BaseChunkReader reader, TimeProvider clock)
     public async Task<LiveTable?> ReadAsync(
         CatalogTable table, Action<ReadOnlySpan<byte>, ReadOnlySpan<byte>>? row, Action? again, CancellationToken stop)
     {
-        var columns = table.Columns.Count(column => column.Generated == 'n');
         using var hasher = new RowHasher();
         var tuple = new TupleWriter();
         var digest = new byte[32];
@@ -29,31 +28,44 @@ sealed class LiveTables(BaseChunkReader reader, TimeProvider clock)
         {
             var hash = new TableHash();
             again?.Invoke();
+            var columns = table.Columns.Count(column => column.Generated == 'n');
+            FormatViolationException? misfit = null;
             var answer = await reader.ReadAsync(new ReadBaseChunk(Guid.Empty, 0, table.Oid, 0, 0, null, null), (lines, _) =>
             {
                 var rest = lines.Span;
-                while (!rest.IsEmpty)
+                try
                 {
-                    var end = rest.IndexOf((byte)'\n');
-                    var line = CopyTextRow.ToTuple(rest[..end], columns, tuple);
-                    hasher.HashRow(line, digest);
-                    hash.Add(digest);
-                    row?.Invoke(line, digest);
-                    rest = rest[(end + 1)..];
+                    while (!rest.IsEmpty && misfit is null)
+                    {
+                        var end = rest.IndexOf((byte)'\n');
+                        var line = CopyTextRow.ToTuple(rest[..end], columns, tuple);
+                        hasher.HashRow(line, digest);
+                        hash.Add(digest);
+                        row?.Invoke(line, digest);
+                        rest = rest[(end + 1)..];
+                    }
+                }
+                catch (FormatViolationException columnsChanged)
+                {
+                    // Whether they did, the end of the answer says.
+                    misfit = columnsChanged;
                 }
                 return ValueTask.CompletedTask;
             }, stop);
             switch (answer)
             {
                 case BaseChunkRead read when read.Table.Columns.SequenceEqual(table.Columns):
+                    if (misfit is not null)
+                        throw misfit;
                     return new LiveTable(read.Table, Snapshot.Parse(read.Snapshot), read.Barrier.Lsn, hash);
-                case OrderFailed { Gone: true }:
+                case OrderFailed { Failure: OrderFailure.Gone }:
                     return null;
                 case OrderFailed busy:
                     failed = busy.Reason;
                     break;
-                case BaseChunkRead:
+                case BaseChunkRead read:
                     failed = "its columns were changed meanwhile";
+                    table = read.Table;
                     break;
             }
             await Task.Delay(_pause, clock, stop);

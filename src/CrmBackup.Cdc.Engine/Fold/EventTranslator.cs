@@ -9,13 +9,17 @@ sealed class EventTranslator(WorkingLayout layout, Snapshot? newest, IRowOps ops
     readonly KeyBuffer _oldKey = new();
     readonly TupleWriter _filled = new();
     readonly TupleWriter _oldRow = new();
+    readonly TupleWriter _toldOld = new();
+    readonly TupleWriter _toldNew = new();
     RelationShape? _shape;
     TupleMap? _map;
+    TupleConversion? _conversion;
     KeyColumns? _columns;
 
     public void Base(int shape, int chunk, ReadOnlySpan<byte> tuple)
     {
         Begin(shape);
+        tuple = Told(tuple, _toldNew);
         ops.Apply(new RowOp
         {
             Kind = RowOpKind.Base,
@@ -59,13 +63,18 @@ sealed class EventTranslator(WorkingLayout layout, Snapshot? newest, IRowOps ops
             ops.Begin(shape);
         _shape = shape;
         _map = layout.MapOf(version);
+        _conversion = layout.ConversionOf(version);
         _columns = shape.HasKey ? layout.KeyOf(shape) : null;
     }
 
+    /// <summary>Keys, too, are those of the target: a label in a key may have been renamed since.</summary>
+    ReadOnlySpan<byte> Told(ReadOnlySpan<byte> tuple, TupleWriter writer) =>
+        _conversion is null || tuple.IsEmpty ? tuple : _conversion.Write(tuple, writer);
+
     void Keyed(in ChangeEvent change, bool strict)
     {
-        var old = change.OldTuple.Span;
-        var fresh = change.NewTuple.Span;
+        var old = Told(change.OldTuple.Span, _toldOld);
+        var fresh = Told(change.NewTuple.Span, _toldNew);
         if (change.OldKind == OldTupleKind.Full && !fresh.IsEmpty)
             fresh = Fill(fresh, old);
         var head = new RowOp { Strict = strict, Commit = change.CommitLsn, Xid = change.Xid };
@@ -102,8 +111,8 @@ sealed class EventTranslator(WorkingLayout layout, Snapshot? newest, IRowOps ops
 
     void Keyless(in ChangeEvent change, bool strict)
     {
-        var old = change.OldTuple.Span;
-        var fresh = change.NewTuple.Span;
+        var old = Told(change.OldTuple.Span, _toldOld);
+        var fresh = Told(change.NewTuple.Span, _toldNew);
         var head = new RowOp { Strict = strict, Commit = change.CommitLsn, Xid = change.Xid };
         if (change.Kind is EventKind.Update or EventKind.Delete)
         {

@@ -9,6 +9,7 @@ sealed class WorkingLayout
 {
     readonly List<long> _columns;
     readonly Dictionary<int, TupleMap> _maps = [];
+    readonly Dictionary<int, TupleConversion?> _conversions = [];
     readonly Dictionary<int, RelationShape> _shapes;
     readonly Dictionary<(int Version, int Index), long> _ids;
 
@@ -31,7 +32,10 @@ sealed class WorkingLayout
             if (!_columns.Contains(id))
                 _columns.Add(id);
         foreach (var shape in shapes)
+        {
             _maps.Add(shape.Version, Map(shape, shapes));
+            _conversions.Add(shape.Version, Conversion(shape, shapes));
+        }
     }
 
     public RelationShape Target { get; }
@@ -45,6 +49,9 @@ sealed class WorkingLayout
         ? shape : throw new FormatViolationException($"{Target.FullName} has rows of shape {version}, which is not one of its shapes up to {Target.Version}");
 
     public string Era(RelationShape shape) => shape.HasKey ? "key " + string.Join(',', KeyIds(shape)) : "row";
+
+    /// <summary>Makes the texts of a shape's tuples what the target writes; null when they are.</summary>
+    public TupleConversion? ConversionOf(int version) => _conversions[Shape(version).Version];
 
     public TupleMap MapOf(int version) => _maps[Shape(version).Version];
 
@@ -83,6 +90,21 @@ sealed class WorkingLayout
         return new TupleMap(sources, missing, shape.Columns.Count);
     }
 
+    TupleConversion? Conversion(RelationShape shape, IReadOnlyList<RelationShape> shapes)
+    {
+        var columns = new ValueConversion?[shape.Columns.Count];
+        for (var index = 0; index < columns.Length; index++)
+        {
+            var id = _ids[(shape.Version, index)];
+            columns[index] = ValueConversion.Between(
+                [.. Of(id, shapes.Where(one => one.Version <= shape.Version).Reverse())], [.. Of(id, shapes.Where(one => one.Version > shape.Version))]);
+        }
+        return columns.All(column => column is null) ? null : new TupleConversion(columns);
+    }
+
+    IEnumerable<ColumnShape> Of(long id, IEnumerable<RelationShape> shapes) =>
+        shapes.SelectMany(shape => shape.Columns.Where((_, index) => _ids[(shape.Version, index)] == id));
+
     /// <summary>What rows of an older shape read in a column added later: the missing value of the first shape that has it. A rewrite
     /// clears the catalog's missing value, but then all older rows are void.</summary>
     byte[]? Missing(RelationShape shape, long id, IReadOnlyList<RelationShape> shapes)
@@ -90,9 +112,12 @@ sealed class WorkingLayout
         foreach (var later in shapes.Where(later => later.Version > shape.Version))
             for (var index = 0; index < later.Columns.Count; index++)
                 if (_ids[(later.Version, index)] == id)
-                    return later.Columns[index].MissingValue is { } text ? Encoding.UTF8.GetBytes(text) : null;
+                    return later.Columns[index].MissingValue is { } text ? Encoding.UTF8.GetBytes(Told(text, later, id, shapes)) : null;
         return null;
     }
+
+    string Told(string text, RelationShape shape, long id, IReadOnlyList<RelationShape> shapes) => ValueConversion.Between(
+        [.. Of(id, [shape])], [.. Of(id, shapes.Where(one => one.Version > shape.Version))])?.Convert(text) ?? text;
 
     static Dictionary<(int, int), long> Identify(IReadOnlyList<RelationShape> shapes)
     {

@@ -39,7 +39,7 @@ public sealed class SettleDesk
             for (var pause = _options.Retry; attempts.Failures < _options.AttemptsMax; pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, TimeSpan.TicksPerMinute)))
             {
                 if (await AttemptAsync(attempts, plan, stop) is { } content)
-                    return Checked(content, plan);
+                    return Checked(_medium, content, plan);
                 await Task.Delay(pause, _clock, stop);
             }
         }
@@ -82,7 +82,7 @@ public sealed class SettleDesk
 
     /// <summary>The worker has read its segments back by the other library. What lies on the medium now is compared once more, because the log
     /// segments will be dropped for it.</summary>
-    CommitContent Checked(CommitContent content, SettlePlan plan)
+    internal static CommitContent Checked(IMedium medium, CommitContent content, SettlePlan plan)
     {
         if (!content.Remove.SequenceEqual(plan.Logs.Select(log => log.Path)) || content.SettledTo != plan.To
             || content.Add.Any(segment => segment.Kind != SegmentKind.Changes)
@@ -90,7 +90,7 @@ public sealed class SettleDesk
             throw new DifferenceException(
                 "a worker's result is not that of its job", "Nothing was dropped. Archive and workers must be of the same version.");
         foreach (var segment in content.Add)
-            SegmentFile.VerifyWritten(_medium.OpenRead(segment.Path), segment);
+            SegmentFile.VerifyWritten(medium.OpenRead(segment.Path), segment);
         return content;
     }
 

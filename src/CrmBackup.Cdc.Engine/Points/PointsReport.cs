@@ -9,7 +9,7 @@ public sealed record Edge(Lsn Lsn, SourceTime? Time);
 /// <summary>Every moment from one edge to the other can be restored exactly.</summary>
 public sealed record CoveredRange(uint Timeline, Edge From, Edge To)
 {
-    internal static CoveredRange Of(CoverageRange range) =>
+    public static CoveredRange Of(CoverageRange range) =>
         new(range.From.Timeline, new Edge(range.From.Lsn, range.FromTime), new Edge(range.UpTo.Lsn, range.UpToTime));
 }
 

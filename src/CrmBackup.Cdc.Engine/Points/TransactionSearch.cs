@@ -30,7 +30,7 @@ public sealed class TransactionSearch(BackupVault vault)
     readonly VaultState _state = vault.State;
     readonly EventMerge _merge = new(vault.Medium);
 
-    /// <exception cref="UsageException">The vault holds nothing of that moment, or never knew such a table.</exception>
+    /// <exception cref="UsageException">The vault holds no transaction yet, or never knew such a table.</exception>
     public SearchResult Find(SearchOptions options, CancellationToken stop)
     {
         var middle = options.Around ?? TimeOf(options.AroundLsn ?? throw new ArgumentException("neither time nor LSN", nameof(options)));
@@ -78,20 +78,23 @@ public sealed class TransactionSearch(BackupVault vault)
     IEnumerable<SegmentEntry> Overlapping(SourceTime from, SourceTime to) => TargetResolution.EventSegments(_state)
         .Where(segment => (segment.LastTime is null || segment.LastTime >= from) && (segment.FirstTime is null || segment.FirstTime <= to));
 
-    /// <summary>When the transaction at a position, or the last one before it, was committed.</summary>
+    /// <summary>When the transaction at a position was committed, or the last one before it, or else the first one after.</summary>
     SourceTime TimeOf(Lsn lsn)
     {
-        var segment = TargetResolution.EventSegments(_state).Where(segment => segment.Rows > 0 && segment.First <= lsn)
-            .OrderByDescending(segment => segment.First).FirstOrDefault()
-            ?? throw Nothing($"the vault holds no transaction at or before {lsn}");
+        var events = TargetResolution.EventSegments(_state).Where(segment => segment.Rows > 0).ToList();
+        var segment = events.Where(segment => segment.First <= lsn).OrderByDescending(segment => segment.First).FirstOrDefault()
+            ?? events.MinBy(segment => segment.First)
+            ?? throw new UsageException("the vault holds no transaction yet", $"It is {Coverage.Of(_state).Describe()}.");
         SourceTime? time = null;
         foreach (var change in _merge.Read([segment]))
         {
-            if (change.CommitLsn > lsn)
+            if (change.CommitLsn > lsn && time is not null)
                 break;
             time = change.CommitTime;
+            if (change.CommitLsn > lsn)
+                break;
         }
-        return time ?? throw Nothing($"the vault holds no transaction at or before {lsn}");
+        return time!.Value;
     }
 
     HashSet<int> Named(string table)
@@ -104,6 +107,4 @@ public sealed class TransactionSearch(BackupVault vault)
     }
 
     string Some() => string.Join(", ", _state.Relations.Select(shape => shape.FullName).Distinct().Order(StringComparer.Ordinal).Take(5));
-
-    UsageException Nothing(string message) => new(message, $"Its {Coverage.Of(_state).Describe()}.");
 }

@@ -34,16 +34,17 @@ public static class VaultPrune
 {
     static readonly string[] Folders = ["log/", "tables/", "sql/", "tmp/"];
 
-    /// <exception cref="RefusedException">A restore is reading.</exception>
+    /// <param name="trust">Where there are any: a forged commit that takes segments out of the backup removes nothing.</param>
+    /// <exception cref="RefusedException">A restore is reading, or the history is not signed by a trusted key.</exception>
     public static async Task<PruneReport> RunAsync(
-        IMedium medium, PruneOptions options, TimeProvider clock, CancellationToken stop)
+        IMedium medium, PruneOptions options, TimeProvider clock, CancellationToken stop, TrustedKeys? trust = null)
     {
         if (options.Problems().FirstOrDefault() is { } problem)
             throw new UsageException(problem, "Give a longer grace.");
         await RefuseBesideRestoreAsync(medium, clock, stop);
         // Listed before the commits are read: what is committed meanwhile is in the live set.
         var files = await ListAsync(medium, stop);
-        var vault = await BackupVault.OpenAsync(medium, stop);
+        var vault = await BackupVault.OpenAsync(medium, stop, trust: trust);
         var bound = clock.GetUtcNow() - options.Grace;
         var recent = await RecentlyRemovedAsync(vault, bound, stop);
         var views = files.Select(file => ViewsNumber(file.Path)).Max();

@@ -50,12 +50,13 @@ public sealed class Restorer(BackupVault vault, TimeProvider clock, ILogger log)
             watch.Begin(RestorePhase.Schema);
             await schema.BeforeRowsAsync(target, stop);
             watch.Begin(RestorePhase.Load);
-            var loaded = await new TableLoading(vault, options, watch.Progress)
+            var loaded = await new TableLoading(vault, options, watch.Progress, schema.GiveWayAsync)
                 .RunAsync(planned, target, shape => (shape.Schema, shape.Name), stop);
             watch.Begin(RestorePhase.Indexes);
             await schema.AfterRowsAsync(target, stop);
             watch.Begin(RestorePhase.Finish);
             await FinishAsync(target, planned.Plan, schema, stop);
+            await schema.EventTriggersAsync(target, stop);
             var tables = await ProveAsync(options, target, loaded, watch, stop);
             log.RestoreDone(target.Name, tables.Sum(table => table.Rows), tables.Count, watch.Total);
             return report with
@@ -63,6 +64,7 @@ public sealed class Restorer(BackupVault vault, TimeProvider clock, ILogger log)
                 Tables = tables,
                 Violations = schema.Violations,
                 Notes = schema.Notes,
+                Fidelity = [.. schema.Fidelity(report.Fidelity), .. await ObjectsAsync(target, stop)],
                 Seconds = watch.Total,
                 PhaseSeconds = watch.Seconds,
                 Verified = options.Verify ? tables.All(table => table.Verified == true) : null,
@@ -79,9 +81,16 @@ public sealed class Restorer(BackupVault vault, TimeProvider clock, ILogger log)
     {
         await using var connection = await target.OpenAsync(stop);
         foreach (var sequence in plan.Sequences)
-            await TargetFinish.SetSequenceAsync(connection, sequence, stop);
+            if (!await TargetFinish.SetSequenceAsync(connection, sequence, stop))
+                await schema.MissesAsync(connection, sequence, stop);
         schema.Add(await TargetFinish.RefreshViewsAsync(connection, stop));
         await TargetFinish.AnalyzeAsync(connection, stop);
+    }
+
+    static async Task<IReadOnlyList<FidelityLine>> ObjectsAsync(TargetDatabase target, CancellationToken stop)
+    {
+        await using var connection = await target.OpenAsync(stop);
+        return await TargetFinish.ObjectsAsync(connection, stop);
     }
 
     internal static async Task<IReadOnlyList<RestoredTable>> ProveAsync(

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Postgres;
 using CrmBackup.Cdc.Vault;
+using Npgsql;
 
 namespace CrmBackup.Cdc.Engine;
 
@@ -9,8 +10,12 @@ namespace CrmBackup.Cdc.Engine;
 sealed record LoadedTable(RelationPlan Plan, (string Schema, string Name) Into, FoldResult Fold);
 
 /// <summary>Folds and loads tables, several at a time, the largest first.</summary>
-sealed class TableLoading(BackupVault vault, RestoreOptions options, IProgress<RestoreProgress>? progress)
+/// <param name="giveWay">Asked when a table takes no row; null when nothing may give way.</param>
+sealed class TableLoading(BackupVault vault, RestoreOptions options, IProgress<RestoreProgress>? progress, GiveWay? giveWay = null)
 {
+    /// <summary>Obstacles of one table: more are no moment's difference.</summary>
+    const int Obstacles = 200;
+
     readonly RelationRows _rows = new(vault.Medium);
 
     /// <param name="into">Where a relation goes in the target.</param>
@@ -27,8 +32,8 @@ sealed class TableLoading(BackupVault vault, RestoreOptions options, IProgress<R
                 new ParallelOptions { MaxDegreeOfParallelism = options.Jobs, CancellationToken = stop }, async (relation, token) =>
                 {
                     var name = into(relation.Shape);
-                    var result = await LoadAsync(relation, name, planned, target, fold, token);
-                    loaded.Add(new LoadedTable(relation, name, result));
+                    if (await LoadFittingAsync(relation, name, planned, target, fold, token) is { } result)
+                        loaded.Add(new LoadedTable(relation, name, result));
                     progress?.Report(new RestoreProgress(RestorePhase.Load, relation.Shape.FullName, Interlocked.Add(ref rows, relation.RowsRead), total));
                 });
         }
@@ -40,11 +45,29 @@ sealed class TableLoading(BackupVault vault, RestoreOptions options, IProgress<R
         return [.. loaded.OrderBy(table => table.Plan.Shape.Number)];
     }
 
+    /// <returns>Null when the target takes its rows in no way; that has been told.</returns>
+    async Task<FoldResult?> LoadFittingAsync(
+        RelationPlan relation, (string Schema, string Name) into, PlannedRestore planned, TargetDatabase target, FoldOptions fold, CancellationToken stop)
+    {
+        for (var obstacle = 0; ; obstacle++)
+            try
+            {
+                return await LoadAsync(relation, into, planned, target, fold, stop);
+            }
+            catch (BackupException failure) when (giveWay is not null && obstacle < Obstacles && failure.InnerException is PostgresException)
+            {
+                if (!await giveWay(target, into, (PostgresException)failure.InnerException, stop))
+                    return null;
+            }
+    }
+
     async Task<FoldResult> LoadAsync(
         RelationPlan relation, (string Schema, string Name) into, PlannedRestore planned, TargetDatabase target, FoldOptions fold, CancellationToken stop)
     {
         var at = planned.Target.At.Lsn;
         await using var connection = await target.OpenAsync(stop);
+        if (giveWay is not null)
+            await RowObstacle.ReadyAsync(connection, stop);
         TableLoader? loader = null;
         try
         {

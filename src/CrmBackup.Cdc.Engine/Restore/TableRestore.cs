@@ -16,16 +16,17 @@ sealed class TableRestore(BackupVault vault, TimeProvider clock, RestoreOptions 
     {
         watch.Begin(RestorePhase.Prepare);
         var suffix = clock.GetUtcNow().ToString("'_restored_'yyyyMMdd'_'HHmmss", CultureInfo.InvariantCulture);
-        (string Schema, string Name) Beside(RelationShape shape) => (shape.Schema, Cut(shape.Name, NameBytesMax - suffix.Length) + suffix);
+        var names = new Dictionary<int, (string Schema, string Name)>();
+        (string Schema, string Name) Beside(RelationShape shape) => names[shape.Number];
         var made = new List<(string Schema, string Name)>();
         try
         {
             await using (var connection = await target.OpenAsync(stop))
-                foreach (var relation in planned.Plan.Relations)
+                foreach (var shape in planned.Plan.Relations.Select(relation => relation.Shape))
                 {
-                    var name = Beside(relation.Shape);
-                    await MakeAsync(connection, relation.Shape, name, stop);
-                    made.Add(name);
+                    var name = await FreeNameAsync(connection, shape, suffix, stop);
+                    await MakeAsync(connection, shape, name, stop);
+                    made.Add(names[shape.Number] = name);
                 }
             watch.Begin(RestorePhase.Load);
             var loaded = await new TableLoading(vault, options, watch.Progress).RunAsync(planned, target, Beside, stop);
@@ -62,6 +63,23 @@ sealed class TableRestore(BackupVault vault, TimeProvider clock, RestoreOptions 
         new FidelityLine(options.Where.Count > 0 ? "the chosen rows" : "rows of the chosen tables", Fidelity.Exact),
         new FidelityLine("everything else", Fidelity.Absent, "only tables were asked for"),
     ];
+
+    /// <summary>Two restores may fall into one second, and two long names may be cut to the same.</summary>
+    static async Task<(string Schema, string Name)> FreeNameAsync(
+        NpgsqlConnection connection, RelationShape shape, string suffix, CancellationToken stop)
+    {
+        for (var number = 1; ; number++)
+        {
+            var ending = number == 1 ? suffix : $"{suffix}_{number}";
+            var name = Cut(shape.Name, NameBytesMax - ending.Length) + ending;
+            await using var command = new NpgsqlCommand("SELECT to_regclass($1) IS NULL", connection)
+            {
+                Parameters = { new() { Value = SqlText.Qualified(shape.Schema, name) } },
+            };
+            if (await command.ExecuteScalarAsync(stop) is true)
+                return (shape.Schema, name);
+        }
+    }
 
     /// <summary>From the shape at the target: the existing table may have changed since.</summary>
     static async Task MakeAsync(NpgsqlConnection connection, RelationShape shape, (string Schema, string Name) name, CancellationToken stop)

@@ -17,27 +17,36 @@ sealed class OpenSegments(IMedium medium, SegmentOrigin origin, SettleLimits lim
     /// <param name="shape">The one that the event names.</param>
     public async ValueTask AddAsync(ChangeEvent change, RelationShape shape, CancellationToken stop)
     {
-        if (!_open.TryGetValue((change.Relation, change.Shape), out var segment))
+        var known = _open.TryGetValue((change.Relation, change.Shape), out var segment);
+        if (known && segment!.Writer.BytesWritten >= limits.SegmentBytes)
+        {
+            await PlaceAsync(segment, stop);
+            known = false;
+        }
+        if (!known)
         {
             if (_open.Count == limits.OpenSegmentsMax)
                 await PlaceAsync(_open.Values.MinBy(other => other.LastUse)!, stop);
             segment = Open(shape, change.CommitTime);
         }
-        segment.LastUse = ++_clock;
+        segment!.LastUse = ++_clock;
         _buffered -= segment.Writer.BufferedBytes;
         segment.Writer.Add(change);
         _buffered += segment.Writer.BufferedBytes;
-        if (segment.Writer.BytesWritten >= limits.SegmentBytes)
-            await PlaceAsync(segment, stop);
-        else if (_buffered > limits.BufferedBytesMax)
+        if (_buffered > limits.BufferedBytesMax)
             WriteFullest();
     }
 
+    /// <summary>Which log segments these replace; null when they are not linked themselves.</summary>
+    public SegmentLink? Link { get; set; }
+
     /// <summary>Completes and places all. Each is durable under its final name.</summary>
-    public async Task<IReadOnlyList<SegmentEntry>> CompleteAsync(CancellationToken stop)
+    /// <param name="said">What the log segments carried along: the last segment does from now on.</param>
+    public async Task<IReadOnlyList<SegmentEntry>> CompleteAsync(string? said, CancellationToken stop)
     {
-        foreach (var segment in _open.Values.ToList())
-            await PlaceAsync(segment, stop);
+        var left = _open.Values.ToList();
+        foreach (var (i, segment) in left.Index())
+            await PlaceAsync(segment, stop, parts: i == left.Count - 1 ? _placed.Count + 1 : 0, i == left.Count - 1 ? said : null);
         return _placed;
     }
 
@@ -46,7 +55,7 @@ sealed class OpenSegments(IMedium medium, SegmentOrigin origin, SettleLimits lim
         foreach (var segment in _open.Values)
         {
             segment.Dispose();
-            File.Delete(segment.Temporary);
+            medium.DeleteTemporary(segment.Temporary);
         }
         _open.Clear();
     }
@@ -56,7 +65,7 @@ sealed class OpenSegments(IMedium medium, SegmentOrigin origin, SettleLimits lim
         var day = DateOnly.FromDateTime(first.ToDateTimeOffset().UtcDateTime);
         var path = VaultPath.Table(shape, SegmentKind.Changes, day, $"{stem}-{++_files:D5}");
         var temporary = medium.NewTemporaryPath("settle");
-        var segment = new OpenSegment(path, temporary, shape, origin);
+        var segment = new OpenSegment(medium, path, temporary, shape, origin);
         _open.Add((shape.Number, shape.Version), segment);
         return segment;
     }
@@ -68,10 +77,11 @@ sealed class OpenSegments(IMedium medium, SegmentOrigin origin, SettleLimits lim
         fullest.Writer.WriteRowGroup();
     }
 
-    async Task PlaceAsync(OpenSegment segment, CancellationToken stop)
+    async Task PlaceAsync(OpenSegment segment, CancellationToken stop, int parts = 0, string? said = null)
     {
         _buffered -= segment.Writer.BufferedBytes;
-        var entry = segment.Writer.Complete(segment.Path);
+        var link = Link is null ? null : Link with { Job = stem, Part = _placed.Count + 1, Parts = parts };
+        var entry = segment.Writer.Complete(segment.Path, link, said);
         segment.Dispose();
         await medium.PublishAsync(segment.Temporary, segment.Path, stop);
         _open.Remove((entry.Relation, entry.Shape));
@@ -80,13 +90,13 @@ sealed class OpenSegments(IMedium medium, SegmentOrigin origin, SettleLimits lim
 
     sealed class OpenSegment : IDisposable
     {
-        readonly FileStream _output;
+        readonly Stream _output;
         bool _closed;
 
-        public OpenSegment(string path, string temporary, RelationShape shape, SegmentOrigin origin)
+        public OpenSegment(IMedium medium, string path, string temporary, RelationShape shape, SegmentOrigin origin)
         {
             (Path, Temporary) = (path, temporary);
-            _output = new FileStream(temporary, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+            _output = medium.CreateTemporary(temporary, bufferSize: 0);
             Writer = new ChangesSegmentWriter(_output, shape, origin);
         }
 

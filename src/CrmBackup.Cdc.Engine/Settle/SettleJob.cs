@@ -30,10 +30,12 @@ public sealed class SettleJob(IMedium medium, VaultIdentity identity, SettleLimi
         IReadOnlyList<SegmentEntry> settled;
         using (var open = new OpenSegments(medium, origin, limits, stem))
         {
+            var journal = new SettledJournal(plan.Logs);
             foreach (var segment in plan.Logs)
-                await SettleAsync(segment, open, expected, shapeOf, stop);
-            settled = await open.CompleteAsync(stop);
+                await SettleAsync(segment, open, journal, expected, shapeOf, stop);
+            settled = await open.CompleteAsync(journal.Said(), stop);
         }
+        FailPoint.Hit(FailPoint.MidSettle);
         var otherLibrary = 0;
         foreach (var segment in settled)
             if (await SegmentCheck.ReadBackAsync(() => medium.OpenRead(segment.Path), segment, log, stop) == ReadBackBy.OtherLibrary)
@@ -49,11 +51,12 @@ public sealed class SettleJob(IMedium medium, VaultIdentity identity, SettleLimi
     }
 
     async Task SettleAsync(
-        SegmentEntry segment, OpenSegments open, Dictionary<int, long> expected, Func<int, int, RelationShape> shapeOf,
+        SegmentEntry segment, OpenSegments open, SettledJournal journal, Dictionary<int, long> expected, Func<int, int, RelationShape> shapeOf,
         CancellationToken stop)
     {
         using var content = new ContentHasher();
         using var file = SegmentFile.OpenVerified(medium.OpenRead(segment.Path), segment);
+        open.Link = journal.Take(file.Description);
         var rows = 0L;
         foreach (var change in file.ReadEvents())
         {

@@ -5,8 +5,9 @@ using Microsoft.Extensions.Logging;
 namespace CrmBackup.Cdc.Engine;
 
 /// <summary>Has settled what is due, again and again: chooses the segments, gives them out as a job, has the archive commit the result.</summary>
+/// <param name="settle">Has a plan carried out (<see cref="SettleDesk.SettleAsync"/>).</param>
 public sealed class SettleLoop(
-    BackupVault vault, SettleDesk desk, Func<CommitContent, CancellationToken, Task> commit, SettleOptions options, TimeProvider clock,
+    BackupVault vault, Func<SettlePlan, CancellationToken, Task<CommitContent>> settle, Func<CommitContent, CancellationToken, Task> commit, SettleOptions options, TimeProvider clock,
     ILogger<SettleLoop> log)
 {
     static readonly TimeSpan _look = TimeSpan.FromSeconds(1);
@@ -46,7 +47,7 @@ public sealed class SettleLoop(
     {
         if (SettlePlan.For(vault.State, options, SourceTime.From(clock.GetUtcNow()), atOnce) is not { } plan)
             return false;
-        await commit(await desk.SettleAsync(plan, stop), stop);
+        await commit(await settle(plan, stop), stop);
         return true;
     }
 }

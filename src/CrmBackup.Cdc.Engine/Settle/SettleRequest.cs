@@ -5,10 +5,13 @@ using CrmBackup.Cdc.Vault;
 namespace CrmBackup.Cdc.Engine;
 
 /// <summary><c>settle --now</c> asks the archive that is at work by a file, <c>tmp/settle-*.json</c>: only the archive commits, and where it
-/// runs only the vault knows. The archive deletes the file when it begins.</summary>
+/// runs only the vault knows. The archive deletes the file when it begins; where it may
+/// not, it makes another, <c>tmp/taken-*.json</c>.</summary>
 public static class SettleRequest
 {
     const string Prefix = "tmp/settle-";
+    /// <summary>Where the archive may not delete, it says so by a file.</summary>
+    const string Taken = "tmp/taken-";
     static readonly TimeSpan _follow = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The archive's side.</summary>
@@ -17,13 +20,24 @@ public static class SettleRequest
     {
         var asked = false;
         await foreach (var file in medium.ListAsync("tmp/", null, stop))
-            if (file.Path.StartsWith(Prefix, StringComparison.Ordinal))
-            {
-                await medium.DeleteAsync(file.Path, stop);
+            if (file.Path.StartsWith(Prefix, StringComparison.Ordinal) && await TakeAsync(medium, file.Path, stop))
                 asked = true;
-            }
         return asked;
     }
+
+    /// <returns>False when it was taken before.</returns>
+    static async Task<bool> TakeAsync(IMedium medium, string path, CancellationToken stop)
+    {
+        if (!medium.GrantsDelete)
+        {
+            var taken = TakenPath(path);
+            return await medium.ReadAsync(taken, stop) is null && await medium.TryCreateAsync(taken, "{}\n"u8.ToArray(), stop);
+        }
+        await medium.DeleteAsync(path, stop);
+        return true;
+    }
+
+    static string TakenPath(string path) => Taken + path[Prefix.Length..];
 
     /// <summary>Asks, and waits until everything that is committed now is settled.</summary>
     /// <returns>False when no archive took the request in the time given; it is withdrawn then.</returns>
@@ -37,7 +51,7 @@ public static class SettleRequest
         try
         {
             var began = clock.GetTimestamp();
-            while (await vault.Medium.ReadAsync(path, stop) is not null)
+            while (await vault.Medium.ReadAsync(path, stop) is not null && await vault.Medium.ReadAsync(TakenPath(path), stop) is null)
             {
                 if (clock.GetElapsedTime(began) > taken)
                     return false;
@@ -46,7 +60,8 @@ public static class SettleRequest
         }
         finally
         {
-            await vault.Medium.DeleteAsync(path, CancellationToken.None);
+            if (vault.Medium.GrantsDelete)
+                await vault.Medium.DeleteAsync(path, CancellationToken.None);
         }
         var asked = clock.GetTimestamp();
         while ((await vault.RefreshAsync(stop)).SettledTo < until)

@@ -18,14 +18,15 @@ sealed record ViewColumn(short AttNum, string? Name, string Twin, string? Missin
 sealed class ViewColumns
 {
     readonly RelationShape _target;
+    readonly IReadOnlyList<RelationShape> _shapes;
 
     public ViewColumns(RelationShape target, IEnumerable<RelationShape> shapes)
     {
-        _target = target;
+        (_target, _shapes) = (target, [.. shapes.OrderBy(shape => shape.Version)]);
         var shown = SegmentColumn.Of(target);
         var columns = target.Columns.Select((column, i) =>
             new ViewColumn(column.AttNum, shown[i].Column, shown[i].Twin, column.MissingValue)).ToList();
-        foreach (var shape in shapes.OrderByDescending(shape => shape.Version).Where(shape => shape.HasKey))
+        foreach (var shape in _shapes.Reverse().Where(shape => shape.HasKey))
             for (var i = 0; i < shape.Columns.Count; i++)
                 if (shape.Columns[i].IsKey && columns.TrueForAll(column => column.AttNum != shape.Columns[i].AttNum))
                     columns.Add(new ViewColumn(shape.Columns[i].AttNum, null, SegmentColumn.Of(shape)[i].Twin, shape.Columns[i].MissingValue));
@@ -117,23 +118,23 @@ sealed class ViewColumns
         return null;
     }
 
-    static string Value(ViewColumn column, RelationShape shape, IReadOnlyList<SegmentColumn> files, bool old)
+    string Value(ViewColumn column, RelationShape shape, IReadOnlyList<SegmentColumn> files, bool old)
     {
         if (FileColumn(column, shape, files) is not { } file)
             return DuckText.Constant(column.MissingValue, column.Twin);
         if (old && file.OldColumn is null)
             return DuckText.Constant(null, column.Twin);
         var name = old ? file.OldColumn! : file.Column;
-        var value = DuckText.Converted(DuckText.Name(name), file.Twin, column.Twin);
-        if (!DuckText.HasExceptions(file.Twin) || DuckText.Castable(DuckText.Member("_exceptions", name), column.Twin) is not { } exact)
+        var value = Told(column, shape, DuckText.Name(name), file.Twin);
+        if (!DuckText.HasExceptions(file.Twin) || DuckText.Castable(ExactTold(column, shape, DuckText.Member("_exceptions", name)), column.Twin) is not { } exact)
             return value;
         return $"COALESCE({value}, CASE WHEN _exceptions IS NOT NULL THEN {exact} END)";
     }
 
-    static string ExactText(ViewColumn column, RelationShape shape, IReadOnlyList<SegmentColumn> files, bool old)
+    string ExactText(ViewColumn column, RelationShape shape, IReadOnlyList<SegmentColumn> files, bool old)
     {
         var file = FileColumn(column, shape, files)!;
-        return $"CASE WHEN _exceptions IS NOT NULL THEN {DuckText.Member("_exceptions", old ? file.OldColumn! : file.Column)} END";
+        return $"CASE WHEN _exceptions IS NOT NULL THEN {ExactTold(column, shape, DuckText.Member("_exceptions", old ? file.OldColumn! : file.Column))} END";
     }
 
     string Exact(RelationShape shape, IReadOnlyList<SegmentColumn> files, bool old)
@@ -141,7 +142,42 @@ sealed class ViewColumns
         var members = new List<string>();
         foreach (var column in Columns)
             if (FileColumn(column, shape, files) is { } file && DuckText.HasExceptions(file.Twin) && (!old || file.OldColumn is not null))
-                members.Add($"'{column.AttNum}', {DuckText.Member("_exceptions", old ? file.OldColumn! : file.Column)}");
+                members.Add($"'{column.AttNum}', {ExactTold(column, shape, DuckText.Member("_exceptions", old ? file.OldColumn! : file.Column))}");
         return $"CASE WHEN _exceptions IS NOT NULL THEN {DuckText.Members(members)} END";
+    }
+
+    /// <summary>A value as the target writes it (rule 14), as far as DuckDB can be told how; else whoever reads such a row is told that.</summary>
+    string Told(ViewColumn column, RelationShape shape, string value, string twin)
+    {
+        var (was, now) = (Typed(column, shape), Typed(column, _target));
+        var conversion = Conversion(column, shape);
+        if (conversion is { IsNested: true })
+            return $"CASE WHEN {value} IS NULL THEN NULL ELSE error({DuckText.Literal($"{shape.FullName}: a type was changed under older values of {was!.Name}, which only a restore tells")}) END";
+        if (conversion?.RenamedLabels is { Count: > 0 } labels)
+            value = $"CASE {value}{string.Concat(labels.Select(label => $" WHEN {DuckText.Literal(label.Key)} THEN {DuckText.Literal(label.Value)}"))} ELSE {value} END";
+        return (was?.TypeName, now?.TypeName) switch
+        {
+            ("integer", "oid") => $"CAST(CASE WHEN {value} < 0 THEN {value} + 4294967296 ELSE {value} END AS VARCHAR)",
+            ("oid", "integer") => $"CAST(CASE WHEN CAST({value} AS BIGINT) > 2147483647 THEN CAST({value} AS BIGINT) - 4294967296 ELSE CAST({value} AS BIGINT) END AS INTEGER)",
+            ("cidr", "inet") => $"regexp_replace({value}, CASE WHEN contains({value}, ':') THEN '/128$' ELSE '/32$' END, '')",
+            _ => DuckText.Converted(value, twin, column.Twin),
+        };
+    }
+
+    /// <summary>The exact text of a timestamp that became one with a zone, or lost it.</summary>
+    string ExactTold(ViewColumn column, RelationShape shape, string text) => (Typed(column, shape)?.TypeOid, Typed(column, _target)?.TypeOid) switch
+    {
+        (1114, 1184) => $"CASE WHEN {text} LIKE '%infinity' THEN {text} WHEN {text} LIKE '% BC' THEN regexp_replace({text}, ' BC$', '+00 BC') ELSE {text} || '+00' END",
+        (1184, 1114) => $"replace({text}, '+00', '')",
+        _ => text,
+    };
+
+    static ColumnShape? Typed(ViewColumn column, RelationShape shape) => shape.Columns.FirstOrDefault(one => one.AttNum == column.AttNum);
+
+    ValueConversion? Conversion(ViewColumn column, RelationShape shape)
+    {
+        IEnumerable<ColumnShape> Of(IEnumerable<RelationShape> shapes) => shapes.Select(one => Typed(column, one)).OfType<ColumnShape>();
+        var past = Of(_shapes.Where(one => one.Version <= shape.Version).Reverse()).ToList();
+        return past.Count == 0 ? null : ValueConversion.Between(past, [.. Of(_shapes.Where(one => one.Version > shape.Version && one.Version <= _target.Version))]);
     }
 }

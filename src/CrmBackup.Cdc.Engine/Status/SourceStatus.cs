@@ -1,4 +1,6 @@
+using System.Globalization;
 using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
 using Npgsql;
 
 namespace CrmBackup.Cdc.Engine;
@@ -10,26 +12,24 @@ namespace CrmBackup.Cdc.Engine;
 /// <param name="WalStatus">reserved, extended, unreserved or lost.</param>
 /// <param name="RetainedBytes">WAL that the server keeps for us.</param>
 /// <param name="SafeBytes">How much more it will keep before it lets us go; null = without limit.</param>
+/// <param name="SpillBytes">Transactions that the server wrote out while decoding them for us; null when the role may not look.</param>
 /// <param name="CatalogXminAge">Transactions since the oldest catalog rows that it keeps for us.</param>
-/// <param name="WaitsFor">The oldest transaction still open: it, not we, may be what holds WAL.</param>
+/// <param name="WaitsFor">The oldest transaction still open or prepared, older than a minute: it, not we, may be what holds WAL.</param>
 public sealed record SourceStatus(
     Lsn Lsn, long? LagBytes, string Slot, bool SlotExists, bool Active, string? WalStatus, Lsn? ConfirmedLsn, long RetainedBytes,
-    long? SafeBytes, long CatalogXminAge, string? WaitsFor)
+    long? SafeBytes, long? SpillBytes, long CatalogXminAge, string? WaitsFor)
 {
     public static async Task<SourceStatus> ReadAsync(NpgsqlConnection source, Lsn? durable, CancellationToken stop)
     {
         const string sql = """
             SELECT pg_current_wal_insert_lsn()::text, k.value, s.slot_name IS NOT NULL, coalesce(s.active, false), s.wal_status,
                 s.confirmed_flush_lsn::text, coalesce(pg_current_wal_lsn() - s.restart_lsn, 0)::bigint, s.safe_wal_size,
-                coalesce(age(s.catalog_xmin), 0)::bigint,
-                (SELECT format('process %s (%s), open for %s s', a.pid, coalesce(nullif(a.application_name, ''), 'unnamed'),
-                        extract(epoch FROM clock_timestamp() - a.xact_start)::bigint)
-                    FROM pg_stat_activity a
-                    WHERE a.xact_start < clock_timestamp() - interval '1 minute' AND a.backend_xid IS NOT NULL
-                    ORDER BY a.xact_start LIMIT 1)
+                coalesce(age(s.catalog_xmin), 0)::bigint
             FROM crmbackup.settings k LEFT JOIN pg_replication_slots s ON s.slot_name = k.value
             WHERE k.key = 'slot'
             """;
+        var weight = await SlotWeight.ReadAsync(source, stop);
+        var oldest = await OldestTransaction.FindAsync(source, TimeSpan.FromMinutes(1), stop);
         await using var command = new NpgsqlCommand(sql, source);
         await using var row = await command.ExecuteReaderAsync(stop);
         if (!await row.ReadAsync(stop))
@@ -40,7 +40,8 @@ public sealed record SourceStatus(
         return new SourceStatus(
             lsn, durable is { } known ? Math.Max(0, unchecked((long)(lsn.Value - known.Value))) : null,
             row.GetString(1), row.GetBoolean(2), row.GetBoolean(3), Text(4), Text(5) is { } confirmed ? Lsn.Parse(confirmed) : null,
-            row.GetInt64(6), row.IsDBNull(7) ? null : row.GetInt64(7), row.GetInt64(8), Text(9));
+            row.GetInt64(6), row.IsDBNull(7) ? null : row.GetInt64(7), weight?.SpillBytes, row.GetInt64(8),
+            oldest is null ? null : string.Create(CultureInfo.InvariantCulture, $"{oldest.Who}, open for {Math.Floor(oldest.Age.TotalSeconds)} s"));
     }
 
     /// <summary>What stands between this slot and protection.</summary>

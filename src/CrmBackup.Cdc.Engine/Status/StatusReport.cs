@@ -20,18 +20,24 @@ public sealed record BaseStatus(int Tables, int Complete, IReadOnlyList<BaseProg
 /// <param name="Open">Coverage has not begun again yet.</param>
 public sealed record GapStatus(GapScope Scope, string? Table, Lsn After, Lsn? Until, bool Open, string Reason, DateTimeOffset FoundAt);
 
+/// <summary>The newest schema of the vault.</summary>
+/// <param name="From">It is exact from here on.</param>
+/// <param name="Until">DDL ended it here and is not stored yet; null while it is the present one.</param>
+public sealed record SchemaStatus(Lsn From, Lsn? Until);
+
 /// <summary>What <c>status</c> answers: is this source protected now?</summary>
 /// <param name="Problems">Why not, one line each; empty exactly when <paramref name="Protecting"/>.</param>
 /// <param name="SettledTo">Analysts' views are complete up to here.</param>
 public sealed record StatusReport(
     bool Protecting, IReadOnlyList<string> Problems, string Vault, Guid VaultId, string Database, HeadStatus? Head, DurableStatus? Durable,
-    BaseStatus Bases, IReadOnlyList<GapStatus> Gaps, Lsn? SettledTo, int Segments, long Bytes, SourceStatus? Source)
+    BaseStatus Bases, SchemaStatus? Schema, IReadOnlyList<GapStatus> Gaps, Lsn? SettledTo, int Segments, long Bytes, SourceStatus? Source)
 {
     /// <summary>An idle archive commits every ten minutes at the least.</summary>
     public static readonly TimeSpan StaleAfter = TimeSpan.FromMinutes(15);
 
     /// <param name="source">Null: only what the vault itself says is judged.</param>
-    public static StatusReport Of(BackupVault vault, SourceStatus? source, TimeProvider clock)
+    /// <param name="lost">A commit that was seen once, and that the vault does not hold any more.</param>
+    public static StatusReport Of(BackupVault vault, SourceStatus? source, TimeProvider clock, RememberedHead? lost = null)
     {
         var state = vault.State;
         var coverage = Coverage.Of(state);
@@ -43,9 +49,12 @@ public sealed record StatusReport(
         var durable = state.CoveredTo is { } covered
             ? new DurableStatus(covered.Position.Lsn, covered.Position.Timeline, covered.SourceTime) : null;
         var bases = BasesOf(state, coverage);
-        var problems = Judge(head, durable, bases, state.Schemas.Count > 0, source).ToList();
+        var problems = Judge(head, durable, bases, state.Schemas.Count > 0, source).Concat(SetupProblems(state)).ToList();
+        if (lost is not null)
+            problems.Insert(0, $"commit {lost.Reference}, seen at {lost.Seen:u}, is not there any more: history was cut off or replaced; 'crmbackup verify' says more");
         return new StatusReport(
             problems.Count == 0, problems, vault.Medium.Location, vault.Identity.Id, vault.Identity.Database, head, durable, bases,
+            state.Schemas.Count > 0 ? new SchemaStatus(state.Schemas[^1].From.Lsn, state.Schemas[^1].Until?.Lsn) : null,
             [.. state.Gaps.Select(gap => GapOf(gap, state, coverage))], state.SettledTo.IsNone ? null : state.SettledTo,
             state.Segments.Count, state.Segments.Values.Sum(segment => segment.Bytes), source);
     }
@@ -64,6 +73,11 @@ public sealed record StatusReport(
         foreach (var problem in source?.Problems() ?? [])
             yield return problem;
     }
+
+    /// <summary>As capture last saw the set-up in the source.</summary>
+    static IEnumerable<string> SetupProblems(VaultState state) =>
+        state.Settings.TryGetValue(Setting.Problems, out var lines) && lines.Length > 0
+            ? lines.Split('\n').Select(line => $"{line} (run 'crmbackup init' on the source)") : [];
 
     static BaseStatus BasesOf(VaultState state, Coverage coverage)
     {

@@ -12,21 +12,25 @@ public static class VaultVerification
 
     /// <param name="segmentsAddedAfter">Only segments that later commits added are hashed (what is new since the last
     /// time); all else is always checked whole.</param>
+    /// <param name="trust">Where there are any: an end of the history that none of these keys has signed is damage.</param>
+    /// <param name="head">A commit that was seen once: without it the history was cut off or replaced.</param>
     /// <exception cref="RefusedException">There is nothing like a vault, or it is a newer program's.</exception>
     public static async Task<VaultVerificationReport> RunAsync(
         IMedium medium, IProgress<VerificationProgress>? progress = null, long segmentsAddedAfter = 0,
-        CancellationToken stop = default)
+        TrustedKeys? trust = null, FileReference? head = null, CancellationToken stop = default)
     {
         // Listed before the commits are read: a file that is committed meanwhile is no orphan.
         var listed = await ListAsync(medium, stop);
         var identity = await medium.ReadAsync(VaultPath.Identity, stop);
         if (identity is null && !listed.Keys.Any(path => path.StartsWith("commits/", StringComparison.Ordinal)))
             await BackupVault.OpenAsync(medium, stop);
-        var chain = new VaultVerificationChain(medium, listed);
+        var chain = new VaultVerificationChain(medium, listed, trust);
         await chain.WalkAsync(identity is null ? null : Sha256.Of(identity), stop);
+        if (head is not null)
+            await chain.CheckHeadAsync(head, identity is null ? Sha256.Zero : Sha256.Of(identity), stop);
         var files = new VaultVerificationFiles(medium, chain, progress);
 
-        var vault = await TryOpenAsync(medium, chain, files, stop);
+        var vault = await TryOpenAsync(medium, chain, files, trust, stop);
         var live = Live(vault, chain);
         var segments = live.Where(segment => IsNew(segment.Path)).ToList();
         files.BytesTotal = segments.Sum(segment => segment.Bytes);
@@ -41,14 +45,20 @@ public static class VaultVerification
             await files.CheckViewsAsync(path, stop);
 
         var others = listed.Values.ExceptBy(live.Select(segment => segment.Path), file => file.Path).ToList();
+        if (vault is not null && !files.Lost.IsEmpty && await UnfinishedCopy.NewestWholeAsync(vault, stop) is var complete && complete.State.Head < vault.State.Head)
+            chain.Notes.Add($"everything up to commit {complete.State.Head} ({complete.State.CoveredTo?.Position.Lsn.ToString() ?? "nothing covered"}) is here: "
+                + "if this is a copy that was made while the vault was written, copy again; a restore takes it as it was then");
+        var whole = vault is null ? null : Coverage.Of(vault.State);
+        var remaining = vault is null ? null : Coverage.Of(vault.State.Without(files.Lost));
         return new VaultVerificationReport(
-            vault?.Identity.Id, chain.Head, chain.Writers, live.Count, segments.Count, files.BytesDone,
+            vault?.Identity.Id, chain.Head, chain.HeadHash, chain.Writers, live.Count, segments.Count, files.BytesDone,
             chain.Schemas.Count, chain.Checkpoints.Count,
             [.. files.Damage.OrderBy(found => found.Path, StringComparer.Ordinal)],
             [.. others.Where(file => IsOrphan(file.Path, chain))],
             [.. others.Where(file => chain.Retired.Contains(file.Path))],
             chain.Notes,
-            vault is null ? null : Coverage.Of(vault.State.Without(files.Lost)));
+            whole is null ? [] : VaultVerificationEffect.Lost(whole, remaining!), whole is null ? [] : [.. whole.Marks.Except(remaining!.Marks)],
+            remaining);
 
         bool IsNew(string path) => !chain.Live.TryGetValue(path, out var known) || known.Commit > segmentsAddedAfter;
     }
@@ -56,20 +66,27 @@ public static class VaultVerification
     static async Task<Dictionary<string, MediumFile>> ListAsync(IMedium medium, CancellationToken stop)
     {
         var files = new Dictionary<string, MediumFile>();
-        await foreach (var file in medium.ListAsync("", null, stop))
-            if (!file.Path.StartsWith("tmp/", StringComparison.Ordinal))
-                files[file.Path] = file;
+        try
+        {
+            await foreach (var file in medium.ListAsync("", null, stop))
+                if (!file.Path.StartsWith("tmp/", StringComparison.Ordinal))
+                    files[file.Path] = file;
+        }
+        catch (MediumException absent) when (absent.Failure == MediumFailure.Absent)
+        {
+            throw await BackupVault.NoVaultAsync(medium, stop);
+        }
         return files;
     }
 
     /// <summary>As every other command opens it: by its newest checkpoint, so that damage in older commits may not
     /// matter. Null when it cannot be opened.</summary>
     static async Task<BackupVault?> TryOpenAsync(
-        IMedium medium, VaultVerificationChain chain, VaultVerificationFiles files, CancellationToken stop)
+        IMedium medium, VaultVerificationChain chain, VaultVerificationFiles files, TrustedKeys? trust, CancellationToken stop)
     {
         try
         {
-            var vault = await BackupVault.OpenAsync(medium, stop);
+            var vault = await BackupVault.OpenAsync(medium, stop, trust: trust);
             // Commits may have come since the walk; none may have gone.
             if (vault.State.Head < chain.Head)
                 files.Found(VaultPath.Commit(chain.Head), "is not reached by opening the vault");

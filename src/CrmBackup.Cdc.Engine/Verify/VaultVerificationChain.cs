@@ -6,7 +6,7 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Walks all commits from the first to the last, and goes on behind a damaged one: what can still be known is
 /// to be known.
 /// Holds the live set and what lies on the medium, never the history.</summary>
-sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, MediumFile> files)
+sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, MediumFile> files, TrustedKeys? trust)
 {
     readonly List<VaultDamage> _damage = [];
     readonly List<FileReference> _torn = [];
@@ -16,12 +16,16 @@ sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, 
     /// <summary>Index of the damage behind which <see cref="_expected"/> is null.</summary>
     int _unknown;
     int _epoch;
+    /// <summary>The first commit behind which nobody who is trusted has signed, and the newest.</summary>
+    (long From, long To)? _unsigned;
 
     public IReadOnlyList<VaultDamage> Damage => _damage;
 
     public List<string> Notes { get; } = [];
 
     public long Head { get; private set; }
+
+    public Sha256? HeadHash { get; private set; }
 
     public int Writers { get; private set; }
 
@@ -57,8 +61,24 @@ sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, 
             else
                 Broken(path, "is missing, and later commits exist", null);
         }
+        if (_unsigned is var (from, to))
+            Add(new VaultDamage(VaultPath.Commit(from),
+                from == to ? "is the newest, and not signed by a key that is trusted" : $"and all commits up to {to} are not signed by a key that is trusted",
+                null, null, []));
         foreach (var torn in _torn)
             Broken(VaultPath.Commit(torn.Number), "is torn; the next writer that starts sets it aside", torn.Hash);
+    }
+
+    public async Task CheckHeadAsync(FileReference head, Sha256 identity, CancellationToken stop)
+    {
+        var path = head.Number == 0 ? VaultPath.Identity : VaultPath.Commit(head.Number);
+        if (await RememberedHeads.IsHeldAsync(medium, identity, head, stop) || _damage.Any(damage => damage.Path == path))
+            return;
+        var file = await medium.ReadAsync(path, stop);
+        Add(new VaultDamage(path, file is null
+            ? $"was seen here, and is not there any more: the history was cut off behind commit {Head}, or an older copy put in its place"
+            : "is not the commit that was seen here: another history was put in its place",
+            head.Hash, file is null ? null : Sha256.Of(file), []));
     }
 
     long LastListed()
@@ -94,7 +114,23 @@ sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, 
         }
         CheckPlace(commit, path);
         Collect(commit);
-        (Head, _expected, _before) = (number, commit.Hash, path);
+        CheckSigner(commit);
+        (Head, HeadHash, _expected, _before) = (number, commit.Hash, commit.Hash, path);
+    }
+
+    /// <summary>Whoever signs a commit vouches, by the chain, for all before it: only what follows the last such one is not vouched for.</summary>
+    void CheckSigner(Commit commit)
+    {
+        if (trust is null)
+            return;
+        if (!trust.Holds(commit.Head.SignedBy))
+        {
+            _unsigned = (_unsigned?.From ?? commit.Number, commit.Number);
+            return;
+        }
+        if (_unsigned is var (from, to))
+            Notes.Add($"commits {from} to {to} are not signed; commit {commit.Number} vouches for them");
+        _unsigned = null;
     }
 
     void Add(VaultDamage damage) => _damage.Add(damage);

@@ -14,6 +14,24 @@ public static class VaultVerificationEffect
         return state;
     }
 
+    /// <summary>What was covered and is not any more.</summary>
+    public static IReadOnlyList<CoverageRange> Lost(Coverage before, Coverage after) =>
+        [.. before.Database.SelectMany(range => Minus(range, after.Database.Where(left => left.From.Timeline == range.From.Timeline)))];
+
+    /// <param name="left">In order, and within the range.</param>
+    static IEnumerable<CoverageRange> Minus(CoverageRange range, IEnumerable<CoverageRange> left)
+    {
+        var (from, time) = (range.From, range.FromTime);
+        foreach (var still in left.Where(still => still.UpTo.Lsn >= range.From.Lsn && still.From.Lsn <= range.UpTo.Lsn))
+        {
+            if (still.From.Lsn > from.Lsn)
+                yield return new CoverageRange(from, still.From with { Lsn = new Lsn(still.From.Lsn.Value - 1) }, time, still.FromTime);
+            (from, time) = (still.UpTo with { Lsn = new Lsn(still.UpTo.Lsn.Value + 1) }, still.UpToTime);
+        }
+        if (from.Lsn <= range.UpTo.Lsn)
+            yield return new CoverageRange(from, range.UpTo, time, range.UpToTime);
+    }
+
     static VaultState WithoutBase(VaultState state, SegmentEntry segment) => state with
     {
         Bases = state.Bases.RemoveAll(

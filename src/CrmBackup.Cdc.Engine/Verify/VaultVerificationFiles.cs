@@ -55,6 +55,11 @@ sealed class VaultVerificationFiles(
             return;
         foreach (var file in (await new SchemaStore(medium).ReadManifestAsync(hash, stop)).Files)
             await ExpectAsync(VaultPath.SchemaFile(hash, file.Name), file.Sha256, stop);
+        var bundle = VaultPath.SchemaFile(hash, SchemaBundle.FileName);
+        if (await medium.ReadAsync(bundle, stop) is not { } bytes)
+            chain.Notes.Add($"{bundle} is missing: without it this schema cannot be carved out of a raw medium, nothing is lost");
+        else if (!SchemaBundle.TryDecode(bytes, out var schema) || schema.Hash != hash)
+            Found(bundle, "is damaged: the schema's files beside it are not", actual: Sha256.Of(bytes));
     }
 
     public async Task CheckCheckpointAsync(FileReference checkpoint, CancellationToken stop)

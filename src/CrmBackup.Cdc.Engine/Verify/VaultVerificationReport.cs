@@ -14,19 +14,21 @@ public sealed record VaultDamage(
 /// <summary>What a verification of a vault found. <see cref="Damage"/> empty: every byte that the commits name is as it
 /// was written.</summary>
 /// <param name="Head">The newest commit read.</param>
+/// <param name="HeadHash">Of its file: kept elsewhere, it shows later that no history was cut off.</param>
 /// <param name="Writers">How many writers the vault has had.</param>
 /// <param name="SegmentsVerified">Segments whose bytes were hashed now.</param>
 /// <param name="Orphans">Files that no commit names and that never counted: what a crash leaves, and what others put
 /// there. Harmless.</param>
 /// <param name="Retired">Segments that left the live set and wait for prune.</param>
 /// <param name="Notes">What is worth knowing and no damage.</param>
+/// <param name="Affected">What could be restored exactly, were it not for the damage; with <paramref name="LostMarks"/> in it.</param>
 /// <param name="Remaining">With damage: where exact restores are still possible. Null when nothing can be restored
 /// before a commit is put right.</param>
 public sealed record VaultVerificationReport(
-    Guid? Vault, long Head, int Writers, int SegmentsLive, int SegmentsVerified, long BytesVerified,
+    Guid? Vault, long Head, Sha256? HeadHash, int Writers, int SegmentsLive, int SegmentsVerified, long BytesVerified,
     int Schemas, int Checkpoints,
     IReadOnlyList<VaultDamage> Damage, IReadOnlyList<MediumFile> Orphans, IReadOnlyList<MediumFile> Retired,
-    IReadOnlyList<string> Notes, Coverage? Remaining)
+    IReadOnlyList<string> Notes, IReadOnlyList<CoverageRange> Affected, IReadOnlyList<Mark> LostMarks, Coverage? Remaining)
 {
     public ExitCode ExitCode => Damage.Count == 0 ? ExitCode.Done : ExitCode.Difference;
 }

@@ -7,7 +7,8 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Everything committed on the source before a position was known is on the medium.</summary>
 /// <param name="Lsn">End LSN of the message that was written to the source's WAL.</param>
 /// <param name="DurableLsn">What the vault covers now; never less.</param>
-public sealed record Durable(Lsn Lsn, Lsn DurableLsn);
+/// <param name="Head">The newest commit: kept elsewhere, it shows later that no history was cut off.</param>
+public sealed record Durable(Lsn Lsn, Lsn DurableLsn, FileReference Head);
 
 /// <summary>Watches a vault until it covers a position.</summary>
 public sealed class DurabilityWait(BackupVault vault, TimeProvider clock)
@@ -26,7 +27,7 @@ public sealed class DurabilityWait(BackupVault vault, TimeProvider clock)
                 throw NotYet($"{position} is not durable", timeout);
             await Task.Delay(LookEvery, clock, stop);
         }
-        return new Durable(position, Covered);
+        return new Durable(position, Covered, Head);
     }
 
     /// <summary>Until every table, and the schema, can be restored to the newest position.</summary>
@@ -39,8 +40,10 @@ public sealed class DurabilityWait(BackupVault vault, TimeProvider clock)
             await Task.Delay(LookEvery, clock, stop);
             await RefreshAsync(stop);
         }
-        return durable with { DurableLsn = Covered };
+        return durable with { DurableLsn = Covered, Head = Head };
     }
+
+    FileReference Head => new(vault.State.Head, vault.State.HeadHash);
 
     Lsn Covered => vault.State.CoveredTo?.Position.Lsn ?? Lsn.None;
 
