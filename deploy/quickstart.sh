@@ -172,6 +172,7 @@ fi
 
 source="Host=127.0.0.1;Port=$PGPORT;Database=crm;Username=crm"
 vault=$work/vault
+export CRMBACKUP__STATE=$work/state
 
 step "Preparing the source and the vault"
 crmbackup init --source "$source" --vault "$vault"

@@ -13,7 +13,7 @@ static class CommandLine
     [
         new InitCommand(), new CheckCommand(), new RunCommand(), new CaptureCommand(), new ArchiveCommand(), new WorkerCommand(), new StatusCommand(),
         new PointsCommand(), new MarkCommand(), new WaitCommand(), new RestoreCommand(), new VerifyCommand(), new SettleCommand(),
-        new SqlCommand(), new PruneCommand(),
+        new SqlCommand(), new PruneCommand(), new KeysCommand(), new SalvageCommand(),
     ];
 
     public static async Task<int> RunAsync(IReadOnlyList<string> words, Terminal terminal, CancellationToken stop)

@@ -2,6 +2,7 @@ using System.Collections;
 using System.CommandLine;
 using System.Text.Json;
 using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Engine;
 using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging;
 
@@ -58,9 +59,40 @@ sealed class Invocation
         Terminal.Data.Flush();
     }
 
-    /// <exception cref="RefusedException">There is no vault, or it is not one that this program reads.</exception>
-    public Task<BackupVault> OpenVaultAsync(CancellationToken stop) =>
-        BackupVault.OpenAsync(new DirectoryMedium(Settings.VaultPath), stop);
+    /// <summary>What this machine remembers of vaults.</summary>
+    public RememberedHeads Heads => new(Settings.StateFolder, Clock);
+
+    /// <summary>The vault as it is trusted here: signed where a key is configured. What it has lost since this machine last saw it is said.</summary>
+    /// <exception cref="RefusedException">There is no vault, or it is not one that this program reads, or not signed as it must be.</exception>
+    public async Task<BackupVault> OpenVaultAsync(CancellationToken stop)
+    {
+        var vault = await BackupVault.OpenAsync(new DirectoryMedium(Settings.VaultPath, Settings.Vault.CreateOnly), stop, trust: Settings.Keys.Trusted());
+        if (await Heads.MissingAsync(vault, stop) is { } lost)
+            Log.RolledBack(vault.Medium.Location, lost.Number, lost.Hash, lost.Seen);
+        return vault;
+    }
+
+    /// <summary>A state directory that cannot be written is said, and is no reason to end: the vault itself is sound.</summary>
+    /// <param name="written">This process made the vault, or writes to it.</param>
+    /// <returns>False when it could not.</returns>
+    public async Task<bool> RememberHeadAsync(BackupVault vault, bool written, CancellationToken stop, bool accept = false)
+    {
+        try
+        {
+            await Heads.RememberAsync(vault, written, stop, accept);
+            return true;
+        }
+        catch (MediumException)
+        {
+            // Whoever works on the vault says what is wrong with its medium; the head is remembered when it is back.
+            return true;
+        }
+        catch (BackupException failure)
+        {
+            Log.HeadNotRemembered(failure.Message, failure.Hint);
+            return false;
+        }
+    }
 
     /// <summary><c>--yes</c>, or a person who says so.</summary>
     public bool IsConfirmed(string question) => _parsed.GetValue(SharedOptions.Yes) || Terminal.Confirm(question);

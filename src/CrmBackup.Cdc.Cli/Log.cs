@@ -1,3 +1,4 @@
+using CrmBackup.Cdc.Core;
 using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Cli;
@@ -19,6 +20,17 @@ static partial class Log
 
     [LoggerMessage(5013, LogLevel.Warning, "{Path}: {Warning}")]
     public static partial void MediumWarning(this ILogger log, string path, string warning);
+
+    [LoggerMessage(5014, LogLevel.Error,
+        "{Vault} does not hold commit {Number} ({Hash}) any more, seen at {Seen:u}: its history was cut off or replaced; 'crmbackup verify' says more")]
+    public static partial void RolledBack(this ILogger log, string vault, long number, Sha256 hash, DateTimeOffset seen);
+
+    [LoggerMessage(5015, LogLevel.Warning, "{What}. {Hint}")]
+    public static partial void HeadNotRemembered(this ILogger log, string what, string hint);
+
+    [LoggerMessage(5016, LogLevel.Warning,
+        "{Vault} lacks segments of the commits after {Whole} (up to {Head}): a copy that is not finished, or damage; it is taken as it was at commit {Whole}")]
+    public static partial void Unfinished(this ILogger log, string vault, long whole, long head);
 
     [LoggerMessage(5020, LogLevel.Information, "Protecting {Database}, vault {Vault}; stop with SIGTERM or Ctrl-C")]
     public static partial void Protecting(this ILogger log, string database, string vault);

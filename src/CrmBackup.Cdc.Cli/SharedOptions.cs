@@ -25,9 +25,19 @@ static class SharedOptions
         Description = "Longest wait of a change before it is written: the recovery point [default: 1s]",
     };
 
+    public static readonly Option<string> PrivateKey = new("--private-key")
+    {
+        HelpName = "file", Description = "Sign every commit with this key ('crmbackup keys new' makes one)",
+    };
+
+    public static readonly Option<string> PublicKey = new("--public-key")
+    {
+        HelpName = "file", Description = "Trust only what is signed by this key",
+    };
+
     /// <summary>Options that are settings too, by their path.</summary>
     public static readonly IReadOnlyList<(Option<string> Option, string Setting)> Settings =
-        [(Source, "source"), (Vault, "vault"), (Broker, "broker"), (Flush, "archive.flush")];
+        [(Source, "source"), (Vault, "vault"), (Broker, "broker"), (Flush, "archive.flush"), (PrivateKey, "keys.privateFile"), (PublicKey, "keys.publicFile")];
 
     public static readonly Option<string> Config = new("--config")
     {

@@ -144,6 +144,7 @@ sealed class InitCommand : Verb
         var vault = await BackupVault.CreateAsync(
             medium, new VaultIdentity(id, VaultFormat.Current, system, database, invocation.Clock.GetUtcNow()), stop);
         invocation.Log.VaultMade(medium.Location);
+        await invocation.RememberHeadAsync(vault, written: true, stop);
         return vault;
     }
 

@@ -14,6 +14,7 @@ sealed class PruneCommand : Verb
         : base("prune", "Removes files that are not part of the backup any more; no restore point is lost")
     {
         Options.Add(SharedOptions.Vault);
+        Options.Add(SharedOptions.PublicKey);
         Options.Add(_grace);
         Options.Add(_dryRun);
     }
@@ -25,7 +26,7 @@ sealed class PruneCommand : Verb
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
         var options = new PruneOptions { DryRun = invocation.Get(_dryRun), Grace = invocation.Get(_grace) ?? new PruneOptions().Grace };
-        var report = await VaultPrune.RunAsync(new DirectoryMedium(invocation.Settings.VaultPath), options, invocation.Clock, stop);
+        var report = await VaultPrune.RunAsync(new DirectoryMedium(invocation.Settings.VaultPath), options, invocation.Clock, stop, invocation.Settings.Keys.Trusted());
         invocation.Answer(new Pruned([.. report.Removed.Select(file => file.Path)], report.Kept.Count, report.BytesRemoved, report.DryRun), output =>
         {
             foreach (var file in report.Removed)

@@ -2,6 +2,7 @@ using System.CommandLine;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
 using CrmBackup.Cdc.Postgres;
+using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Cli;
@@ -34,6 +35,10 @@ sealed class RestoreCommand : Verb
     readonly Option<bool> _verify = new("--verify") { Description = "Read everything back and compare it with the backup" };
     readonly Option<bool> _dryRun = new("--dry-run") { Description = "Say what would be done, how much and how long; touch nothing" };
     readonly Option<bool> _keepPartial = new("--keep-partial") { Description = "A restore that fails leaves its database, and says its name" };
+    readonly Option<bool> _trustVault = new("--trust-vault")
+    {
+        Description = "The vault was not written by this machine and no key proves it: its schema is run as SQL on the target all the same",
+    };
     readonly Option<int> _jobs = new("--jobs")
     {
         HelpName = "n", Description = "Tables at a time", DefaultValueFactory = _ => Math.Clamp(Environment.ProcessorCount, 1, 4),
@@ -45,7 +50,7 @@ sealed class RestoreCommand : Verb
         foreach (var option in new Option[]
         {
             SharedOptions.Vault, _to, _before, _target, _tables, _where, _replace, _verify, _dryRun, _keepPartial, _jobs,
-            SharedOptions.Source, _inPlace, _stopFirst, _undo, _dropOld, SharedOptions.Yes,
+            SharedOptions.PublicKey, _trustVault, SharedOptions.Source, _inPlace, _stopFirst, _undo, _dropOld, SharedOptions.Yes,
         })
             Options.Add(option);
     }
@@ -56,6 +61,7 @@ sealed class RestoreCommand : Verb
         "crmbackup restore --vault /backup/crm --to lsn:0/1A2B3C4 --before --target …        # just before that transaction",
         "crmbackup restore --vault /backup/crm --to \"2026-11-22 10:00:00+00\" --table public.contacts --where account_id=4711 --target …",
         "crmbackup restore --vault /backup/crm --source … --to mark:before-import --in-place",
+        "crmbackup restore --vault /media/usb/crm --to latest --target … --public-key crm-backup.pub   # on another machine",
     ];
 
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
@@ -64,6 +70,12 @@ sealed class RestoreCommand : Verb
             return await AfterInPlaceAsync(invocation, stop);
         var options = Asked(invocation);
         var vault = await invocation.OpenVaultAsync(stop);
+        if (!options.DryRun)
+            RefuseForeign(invocation, vault);
+        var whole = await UnfinishedCopy.NewestWholeAsync(vault, stop);
+        if (whole != vault)
+            invocation.Log.Unfinished(vault.Medium.Location, whole.State.Head, vault.State.Head);
+        vault = whole;
         var log = invocation.Logging.CreateLogger<Restorer>();
         var place = invocation.Get(_inPlace) ? Confirmed(invocation, options) : null;
         var report = await WorkDisplay.ShowAsync(invocation, show =>
@@ -95,6 +107,15 @@ sealed class RestoreCommand : Verb
         var report = await restore.UndoAsync(source, new InPlaceOptions { Confirmed = confirmed }, stop);
         invocation.Answer(report, output => RestoreText.Write(report, output));
         return (int)report.ExitCode;
+    }
+
+    /// <summary>A restore runs the SQL that stands in the vault, with the rights of the target's user.</summary>
+    void RefuseForeign(Invocation invocation, BackupVault vault)
+    {
+        if (vault.Trust is null && invocation.Heads.Of(vault.Identity.Id) is not { Written: true } && !invocation.Get(_trustVault))
+            throw new RefusedException(
+                $"the vault {vault.Identity.Id} at {vault.Medium.Location} was not written by this machine, and no key says whose it is",
+                "Give --public-key when its commits are signed; or --trust-vault, when you know that nobody else could write to it.");
     }
 
     sealed record Dropped(IReadOnlyList<string> Databases);

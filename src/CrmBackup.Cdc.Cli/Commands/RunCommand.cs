@@ -24,6 +24,7 @@ sealed class RunCommand : Verb
         Options.Add(SharedOptions.Vault);
         Options.Add(SharedOptions.Broker);
         Options.Add(SharedOptions.Flush);
+        Options.Add(SharedOptions.PrivateKey);
         Options.Add(_once);
     }
 
@@ -44,7 +45,8 @@ sealed class RunCommand : Verb
         await using (await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop))
         {
         }
-        using var writer = await ArchiveCommand.OpenWriterAsync(invocation, vault, stop);
+        using var key = invocation.Settings.Keys.Private();
+        using var writer = await ArchiveCommand.OpenWriterAsync(invocation, vault, key, stop);
         await using IChangeLog log = invocation.Settings.Broker.Uri is null
             ? new InProcessChangeLog(BlocksWaitingMax)
             : new RabbitChangeLog(
@@ -55,7 +57,8 @@ sealed class RunCommand : Verb
         await using var plane = Settling.Plane(invocation, vault);
         Settling.Worker(invocation, vault, plane, alone: false);
         var settle = Settling.Loop(invocation, vault, plane, archive.CommitSettledAsync);
-        var loops = new LongRunning(invocation).Add(plane).Add(archive.RunAsync).Add(capture.RunAsync);
+        var loops = new LongRunning(invocation).Add(plane).Add(archive.RunAsync).Add(capture.RunAsync)
+            .Add(ending => ArchiveCommand.RememberAsync(invocation, vault, ending));
         if (!invocation.Get(_once))
             return await loops.Add(settle.RunAsync).RunAsync(stop);
         var caughtUp = false;
@@ -79,7 +82,7 @@ sealed class RunCommand : Verb
 
     static async Task<int> VerifyAsync(Invocation invocation, BackupVault vault, long newSince, CancellationToken stop)
     {
-        var report = await VaultVerification.RunAsync(vault.Medium, segmentsAddedAfter: newSince, stop: stop);
+        var report = await VaultVerification.RunAsync(vault.Medium, segmentsAddedAfter: newSince, trust: vault.Trust, stop: stop);
         foreach (var damage in report.Damage)
             invocation.Log.Damaged(damage.Path, damage.What);
         return (int)report.ExitCode;

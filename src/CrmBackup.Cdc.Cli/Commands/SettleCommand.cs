@@ -18,11 +18,15 @@ sealed class SettleCommand : Verb
         : base("settle", "Turns log segments into typed ones, one table each, for analysts; moves the moment up to which 'sql' is complete")
     {
         Options.Add(SharedOptions.Vault);
+        Options.Add(SharedOptions.PrivateKey);
         Options.Add(_now);
         Options.Add(_timeout);
     }
 
     public override IReadOnlyList<string> Examples => ["crmbackup settle --vault /backup/crm --now"];
+
+    /// <summary>Why nothing is settled here: the last word, when no archive does it either.</summary>
+    RefusedException? _refused;
 
     sealed record Settled(Lsn SettledTo, Lsn CoveredTo);
 
@@ -38,7 +42,7 @@ sealed class SettleCommand : Verb
                 state.SettledTo.IsNone ? "There was nothing to settle." : $"Settled up to {state.SettledTo}."));
             return (int)ExitCode.Done;
         }
-        throw new RefusedException(
+        throw _refused ?? new RefusedException(
             $"the vault at {vault.Medium.Location} is in use by a process that does not settle",
             "Stop it, or wait for it to end, and settle again.");
     }
@@ -50,12 +54,14 @@ sealed class SettleCommand : Verb
     async Task<bool> SettleHereAsync(Invocation invocation, BackupVault vault, CancellationToken stop)
     {
         VaultWriter writer;
+        using var key = invocation.Settings.Keys.Private();
         try
         {
-            writer = await ArchiveCommand.OpenWriterAsync(invocation, vault, stop);
+            writer = await ArchiveCommand.OpenWriterAsync(invocation, vault, key, stop);
         }
-        catch (RefusedException)
+        catch (RefusedException refused)
         {
+            _refused = refused;
             return false;
         }
         using (writer)

@@ -18,7 +18,7 @@ static class Settling
         var desk = new SettleDesk(
             plane, vault.Medium, () => vault.State, invocation.Settings.Jobs, invocation.Clock, invocation.Logging.CreateLogger<SettleDesk>());
         return new SettleLoop(
-            vault, desk, CommitAsync, invocation.Settings.Settle, invocation.Clock, invocation.Logging.CreateLogger<SettleLoop>());
+            vault, desk.SettleAsync, CommitAsync, invocation.Settings.Settle, invocation.Clock, invocation.Logging.CreateLogger<SettleLoop>());
 
         // The analysts' text stands in the vault after each settle.
         async Task CommitAsync(CommitContent content, CancellationToken stop)

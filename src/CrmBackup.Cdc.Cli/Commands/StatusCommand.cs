@@ -10,6 +10,7 @@ sealed class StatusCommand : Verb
     {
         Options.Add(SharedOptions.Vault);
         Options.Add(SharedOptions.Source);
+        Options.Add(SharedOptions.PublicKey);
     }
 
     public override IReadOnlyList<string> Examples =>
@@ -27,7 +28,8 @@ sealed class StatusCommand : Verb
             await using var opened = await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop);
             source = await SourceStatus.ReadAsync(opened, vault.State.CoveredTo?.Position.Lsn, stop);
         }
-        var report = StatusReport.Of(vault, source, invocation.Clock);
+        var report = StatusReport.Of(vault, source, invocation.Clock, await invocation.Heads.MissingAsync(vault, stop));
+        await invocation.RememberHeadAsync(vault, written: false, stop);
         invocation.Answer(report, output => Write(report, output));
         return (int)(report.Protecting ? ExitCode.Done : ExitCode.Refused);
     }
@@ -44,11 +46,13 @@ sealed class StatusCommand : Verb
         if (report.Head is { } head)
         {
             lines.Add("commit", $"{head.Number}, {Words.Duration(head.Age)} ago, by process {head.Pid} on {head.Host}");
-            lines.Add("hash", head.Hash.Hex);
+            lines.Add("head", $"{head.Number}:{head.Hash}");
         }
         lines.Add("tables", report.Bases.Tables == 0 ? "none known yet" : report.Bases.Pending.Count == 0 ? $"all {report.Bases.Tables} covered" : $"{report.Bases.Complete} of {report.Bases.Tables} covered");
         foreach (var table in report.Bases.Pending.Take(10))
             lines.Add("", table.RowsRead > 0 ? $"{table.Table}: {Words.Count(table.RowsRead)} rows of its base read" : $"{table.Table}: base not begun");
+        if (report.Schema is { } schema)
+            lines.Add("schema", schema.Until is { } until ? $"changed at {until}, not read anew yet: the newest stored is of {schema.From}" : $"stored, unchanged since {schema.From}");
         lines.Add("settled", report.SettledTo is { } settled ? $"up to {settled}" : "not yet");
         if (report.Source is { } source)
             WriteSource(source, lines);
@@ -63,6 +67,7 @@ sealed class StatusCommand : Verb
         if (source.SlotExists)
             lines.Add("slot", $"{source.Slot}, {(source.Active ? "being read" : "idle")}, {source.WalStatus}, keeps {Words.Bytes(source.RetainedBytes)} of WAL"
                 + (source.SafeBytes is { } safe ? $" of at most {Words.Bytes(source.RetainedBytes + Math.Max(0, safe))}" : "")
+                + (source.SpillBytes > 0 ? $", {Words.Bytes(source.SpillBytes.Value)} spilled" : "")
                 + $", catalog rows of {Words.Of(source.CatalogXminAge, "transaction")}");
         if (source.WaitsFor is { } waits)
             lines.Add("held by", waits);

@@ -15,6 +15,11 @@ sealed class VerifyCommand : Verb
         Arity = ArgumentArity.ZeroOrOne,
         Description = "Compare the backup's content with the live source instead, table by table, without restoring",
     };
+    readonly Option<string> _head = new("--head")
+    {
+        HelpName = "number:hash", Description = "This commit must be there, as 'status' or 'wait' printed it [default: the newest that this machine has seen]",
+    };
+    readonly Option<bool> _acceptHead = new("--accept-head") { Description = "The history was cut off or replaced on purpose: remember its end as it is now" };
     readonly Option<string[]> _tables = new("--table") { HelpName = "schema.table", Description = "With --source: only this table; * and ? match, can be repeated" };
 
     public VerifyCommand()
@@ -24,11 +29,15 @@ sealed class VerifyCommand : Verb
         Options.Add(_source);
         Options.Add(_tables);
         Options.Add(WaitCommand.Timeout);
+        Options.Add(_head);
+        Options.Add(_acceptHead);
+        Options.Add(SharedOptions.PublicKey);
     }
 
     public override IReadOnlyList<string> Examples =>
     [
         "crmbackup verify --vault /backup/crm",
+        "crmbackup verify --vault /backup/crm --public-key sign.key.pub --head 4711:9f86…",
         "crmbackup verify --vault /backup/crm --source \"Host=db;Database=crm;Username=crmbackup\"",
     ];
 
@@ -39,10 +48,46 @@ sealed class VerifyCommand : Verb
         if (invocation.Has(_tables))
             throw new UsageException("--table goes with --source", "Without --source every byte of the vault is read.");
         var medium = new DirectoryMedium(invocation.Settings.VaultPath);
+        var trust = invocation.Settings.Keys.Trusted();
+        var vault = await TryOpenAsync(medium, trust, stop);
+        if (vault is not null && invocation.Get(_acceptHead))
+            await invocation.RememberHeadAsync(vault, written: false, stop, accept: true);
+        var head = invocation.Get(_head) is { } given ? FileReference.Parse(given)
+            : vault is null ? null : invocation.Heads.Of(vault.Identity.Id)?.Reference;
         var report = await WorkDisplay.ShowAsync(invocation, show => VaultVerification.RunAsync(
-            medium, new Reporting<VerificationProgress>(step => show(new WorkStep("reading segments", null, step.BytesDone, step.BytesTotal))), stop: stop));
-        invocation.Answer(report, output => Write(report, medium.Location, output));
+            medium, new Reporting<VerificationProgress>(step => show(new WorkStep("reading segments", null, step.BytesDone, step.BytesTotal))),
+            trust: trust, head: head, stop: stop));
+        if (vault is not null && report.ExitCode == ExitCode.Done)
+            await invocation.RememberHeadAsync(vault, written: false, stop);
+        invocation.Answer(Verified.Of(report), output => Write(report, medium.Location, output));
         return (int)report.ExitCode;
+    }
+
+    /// <param name="Remaining">With damage: where exact restores are still possible.</param>
+    sealed record Verified(
+        Guid? Vault, long Head, Sha256? HeadHash, int Writers, int SegmentsLive, int SegmentsVerified, long BytesVerified, int Schemas, int Checkpoints,
+        IReadOnlyList<VaultDamage> Damage, IReadOnlyList<MediumFile> Orphans, IReadOnlyList<MediumFile> Retired, IReadOnlyList<string> Notes,
+        IReadOnlyList<CoveredRange>? Affected, IReadOnlyList<string>? LostMarks, IReadOnlyList<CoveredRange>? Remaining, ExitCode ExitCode)
+    {
+        public static Verified Of(VaultVerificationReport report) => new(
+            report.Vault, report.Head, report.HeadHash, report.Writers, report.SegmentsLive, report.SegmentsVerified, report.BytesVerified, report.Schemas,
+            report.Checkpoints, report.Damage, report.Orphans, report.Retired, report.Notes,
+            report.Damage.Count == 0 ? null : [.. report.Affected.Select(CoveredRange.Of)],
+            report.Damage.Count == 0 ? null : [.. report.LostMarks.Select(mark => mark.Name)],
+            report.Damage.Count == 0 ? null : [.. (report.Remaining?.Database ?? []).Select(CoveredRange.Of)], report.ExitCode);
+    }
+
+    /// <returns>Null when it cannot be opened: why, is what the verification tells.</returns>
+    static async Task<BackupVault?> TryOpenAsync(DirectoryMedium medium, TrustedKeys? trust, CancellationToken stop)
+    {
+        try
+        {
+            return await BackupVault.OpenAsync(medium, stop, trust: trust);
+        }
+        catch (BackupException)
+        {
+            return null;
+        }
     }
 
     async Task<int> CompareAsync(Invocation invocation, CancellationToken stop)
@@ -94,10 +139,15 @@ sealed class VerifyCommand : Verb
             output.WriteLine($"  {damage.Path} {damage.What}{(damage.Relations.Count > 0 ? $" ({string.Join(", ", damage.Relations)})" : "")}");
         output.WriteLine($"{Words.Of(report.Head, "commit")}, {Words.Of(report.SegmentsVerified, "segment")} ({Words.Bytes(report.BytesVerified)}), "
             + $"{Words.Of(report.Schemas, "schema")}, {Words.Of(report.Checkpoints, "checkpoint")} read.");
+        if (report.HeadHash is { } hash)
+            output.WriteLine($"head {report.Head}:{hash}");
         if (report.Orphans.Count + report.Retired.Count > 0)
             output.WriteLine($"{Words.Of(report.Orphans.Count, "file")} that no commit names, {Words.Count(report.Retired.Count)} retired: prune removes them.");
         foreach (var note in report.Notes)
             output.WriteLine($"Note: {note}");
+        if (report.Affected.Count > 0)
+            output.WriteLine($"No longer exact: {string.Join("; ", report.Affected)}"
+                + (report.LostMarks.Count > 0 ? $", and in it {string.Join(", ", report.LostMarks.Select(mark => $"mark:{mark.Name}"))}" : ""));
         if (report.Damage.Count > 0)
             output.WriteLine(report.Remaining is { Database.Count: > 0 } remaining
                 ? $"What remains exact: {string.Join("; ", remaining.Database)}"

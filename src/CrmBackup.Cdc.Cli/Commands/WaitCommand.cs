@@ -18,6 +18,7 @@ sealed class WaitCommand : Verb
         Options.Add(SharedOptions.Vault);
         Options.Add(Timeout);
         Options.Add(_protected);
+        Options.Add(SharedOptions.PublicKey);
     }
 
     public override IReadOnlyList<string> Examples =>
@@ -34,7 +35,12 @@ sealed class WaitCommand : Verb
         var durable = await wait.UntilAsync(lsn, patience, stop);
         if (invocation.Get(_protected))
             durable = await wait.ProtectedAsync(durable, patience, stop);
-        invocation.Answer(durable, output => output.WriteLine($"{durable.Lsn} is durable: the vault covers up to {durable.DurableLsn}"));
+        await invocation.RememberHeadAsync(vault, written: false, stop);
+        invocation.Answer(durable, output =>
+        {
+            output.WriteLine($"{durable.Lsn} is durable: the vault covers up to {durable.DurableLsn}");
+            output.WriteLine($"head {durable.Head}");
+        });
         return (int)ExitCode.Done;
     }
 }

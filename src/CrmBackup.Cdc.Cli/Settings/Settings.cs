@@ -1,7 +1,9 @@
+using System.Text;
 using CrmBackup.Cdc.ChangeLog;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Engine;
 using CrmBackup.Cdc.Postgres;
+using CrmBackup.Cdc.Vault;
 
 namespace CrmBackup.Cdc.Cli;
 
@@ -16,6 +18,17 @@ sealed record Settings
     public ArchiveOptions Archive { get; init; } = new();
     public SettleOptions Settle { get; init; } = new();
     public JobOptions Jobs { get; init; } = new();
+    public KeySettings Keys { get; init; } = new();
+
+    /// <summary>Where this machine remembers the newest commit of each vault.</summary>
+    public string? State { get; init; }
+
+    /// <summary>What is set, what systemd gives, or the usual place of this user.</summary>
+    public string StateFolder => State
+        ?? Environment.GetEnvironmentVariable("STATE_DIRECTORY")?.Split(':')[0]
+        ?? (Environment.IsPrivilegedProcess ? "/var/lib/crmbackup" : Path.Combine(
+            Environment.GetEnvironmentVariable("XDG_STATE_HOME") is { Length: > 0 } home
+                ? home : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local", "state"), "crmbackup"));
 
     /// <summary>Given, and a connection string by its looks: wrong usage is said before anything is opened.</summary>
     public string SourceConnection
@@ -56,6 +69,44 @@ sealed record VaultSettings
 {
     [Short]
     public string? Path { get; init; }
+
+    /// <summary>Nothing on the medium is overwritten, renamed or deleted by this process: for credentials that do not grant it.</summary>
+    public bool CreateOnly { get; init; }
+}
+
+/// <summary>Files with Ed25519 keys, in PEM: 'crmbackup keys new' makes a pair.</summary>
+sealed record KeySettings
+{
+    /// <summary>Signs every commit: for who writes the vault.</summary>
+    public string? PrivateFile { get; init; }
+
+    /// <summary>Whose signature is trusted, one key or several: for who reads. Nothing else is restored from then.</summary>
+    public string? PublicFile { get; init; }
+
+    /// <returns>Null when no key signs.</returns>
+    public SigningKey? Private() => PrivateFile is { } file ? SigningKey.Parse(Read(file), file) : null;
+
+    /// <summary>The public keys given, and our own.</summary>
+    /// <returns>Null when none is configured: then signatures are not asked for.</returns>
+    public TrustedKeys? Trusted()
+    {
+        var given = PublicFile is { } file ? TrustedKeys.Parse(Encoding.UTF8.GetString(Read(file)), file).All : [];
+        using var own = Private();
+        var all = own is null ? given : [.. given, own.Public];
+        return all.Count > 0 ? new TrustedKeys(all) : null;
+    }
+
+    static byte[] Read(string file)
+    {
+        try
+        {
+            return File.ReadAllBytes(file);
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            throw new UsageException($"cannot read the key {file}: {failure.Message}", "Check the path and the file's mode; 'crmbackup keys new' makes a pair.");
+        }
+    }
 }
 
 /// <summary>The broker between capture and archive; without it they share one process. <c>"broker": "amqp://…"</c> is short for

@@ -25,7 +25,7 @@ static class ErrorReport
         AggregateException { InnerExceptions: [var only] } => InWords(only),
         PostgresException { SqlState: PostgresErrorCodes.InsufficientPrivilege } denied => (
             $"PostgreSQL refused: {denied.MessageText}",
-            "Use a role with the rights of deploy/grants.sql, or run 'crmbackup init --dry-run' and let the DBA run what it prints.",
+            "Let a superuser run 'crmbackup init --role NAME' and use that role, or let the DBA run what 'crmbackup init --dry-run' prints.",
             ExitCode.Failed),
         PostgresException other => (
             $"PostgreSQL refused: {other.MessageText} (SQLSTATE {other.SqlState})", other.Hint ?? "See the server's log; -v shows where.", ExitCode.Failed),
@@ -40,5 +40,5 @@ static class ErrorReport
             "This is a defect of crmbackup: run it again with -v and report what it prints.", ExitCode.Failed),
     };
 
-    static string OneLine(string text) => string.Join(' ', text.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries));
+    static string OneLine(string text) => Terminal.Plain(string.Join(' ', text.Split(['\r', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)));
 }

@@ -22,6 +22,7 @@ sealed class LineLogger(Terminal terminal, LogLevel least, bool brief, TimeProvi
     {
         if (failure is not null)
             words = least <= LogLevel.Debug ? $"{words}{Environment.NewLine}{failure}" : $"{words}: {failure.Message.ReplaceLineEndings(" ")}";
+        words = Terminal.Plain(words);
         var number = id.Id == 0 ? "" : $"[{id.Id}] ";
         var line = _journal ? $"<{JournalLevel(level)}>{number}{words}"
             : brief ? level >= LogLevel.Warning ? $"{Word(level).Trim()}: {words}" : words

@@ -6,14 +6,15 @@ using CrmBackup.Cdc.Core;
 
 namespace CrmBackup.Cdc.Cli;
 
-/// <summary>The JSON of <c>--output json</c> (<c>schemas/output.md</c>): camelCase, LSNs as 0/1A2B3C4, times as ISO 8601 in UTC,
-/// durations in seconds, 64-bit numbers as numbers. Fields are added, never renamed.</summary>
+/// <summary>The JSON of <c>--output json</c> (<c>schemas/output.schema.json</c>): camelCase, LSNs as 0/1A2B3C4, times as ISO 8601 in UTC,
+/// durations in seconds, 64-bit numbers as numbers; a field that would be null is absent. Fields are added, never renamed.</summary>
 static class OutputJson
 {
     public static readonly JsonSerializerOptions Options = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.CamelCase,
         DictionaryKeyPolicy = null,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
         Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
         Converters =
         {

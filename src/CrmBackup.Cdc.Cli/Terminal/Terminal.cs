@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace CrmBackup.Cdc.Cli;
 
 /// <summary>The two streams: <paramref name="data"/> (stdout) is what the verb was asked for, <paramref name="log"/> (stderr) all else.</summary>
@@ -5,7 +7,8 @@ sealed class Terminal(TextWriter data, TextWriter log)
 {
     Action<string>? _over;
 
-    public TextWriter Data { get; } = data;
+    /// <summary>On a terminal without control characters: names and values out of a database or a vault are anybody's.</summary>
+    public TextWriter Data { get; } = ReferenceEquals(data, Console.Out) && !Console.IsOutputRedirected ? new PlainText(data) : data;
 
     public TextWriter Log { get; } = TextWriter.Synchronized(log);
 
@@ -37,6 +40,23 @@ sealed class Terminal(TextWriter data, TextWriter log)
             return false;
         Log.Write($"{question} [y/N] ");
         return Console.ReadLine()?.Trim() is "y" or "Y" or "yes";
+    }
+
+    /// <summary>What a line may hold on a terminal.</summary>
+    public static string Plain(string text) =>
+        text.Any(IsCommand) ? string.Concat(text.Select(letter => IsCommand(letter) ? '?' : letter)) : text;
+
+    static bool IsCommand(char letter) => char.IsControl(letter) && letter is not ('\n' or '\t');
+
+    sealed class PlainText(TextWriter below) : TextWriter
+    {
+        public override Encoding Encoding => below.Encoding;
+
+        public override void Write(char value) => below.Write(IsCommand(value) ? '?' : value);
+
+        public override void Write(string? value) => below.Write(Plain(value ?? ""));
+
+        public override void Flush() => below.Flush();
     }
 
     sealed class Ending(Action end) : IDisposable
