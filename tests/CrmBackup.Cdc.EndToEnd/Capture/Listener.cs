@@ -46,11 +46,12 @@ public sealed class Listener : IAsyncDisposable
 
     public int Blocks { get; private set; }
 
-    public async Task StartAsync(Position? at = null, ulong systemIdentifier = 0)
+    public async Task StartAsync(Position? at = null, ulong systemIdentifier = 0, bool waitForIt = true)
     {
         Epoch = Guid.NewGuid();
         await _log.RequestAsync(new StartStream(Epoch, Guid.Empty, systemIdentifier, at, null), _ending.Token);
-        await WaitAsync(() => Controls<Inventory>().Count > 0, "the stream to open");
+        if (waitForIt)
+            await WaitAsync(() => Controls<Inventory>().Count > 0, "the stream to open");
     }
 
     public Task DurableAsync(Position at) => _log.RequestAsync(new DurableAt(Epoch, at), _ending.Token);

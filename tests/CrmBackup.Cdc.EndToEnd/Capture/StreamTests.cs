@@ -48,7 +48,8 @@ public sealed class StreamTests(PostgresFixture postgres)
         // Two barriers, a mark, a DDL command.
         Assert.Equal(4, received.Count(entry => entry[0] == EntryType.OwnMessage));
         var xid = await source.AskAsync<string>("SELECT pg_snapshot_xmin(pg_current_snapshot())::text");
-        Assert.InRange(listener.Transactions[^1].Begin.Xid, ulong.Parse(xid) - 5, ulong.Parse(xid));
+        // Other databases of the server take numbers meanwhile (its autovacuum does).
+        Assert.InRange(listener.Transactions[^1].Begin.Xid, ulong.Parse(xid) - Math.Min(ulong.Parse(xid), 2000), ulong.Parse(xid));
     }
 
     [Fact]
@@ -97,7 +98,7 @@ public sealed class StreamTests(PostgresFixture postgres)
         await using var listener = new Listener(source.Options());
         await listener.StartAsync();
         await listener.CaughtUpAsync(source);
-        var real = MessageFrame.Parse(listener.Transactions[^1].Entries[^1].AsSpan(1)).Content.ToArray();
+        var real = MessageFrame.Parse(listener.Transactions.Last(one => one.Entries.Count > 0).Entries[^1].AsSpan(1)).Content.ToArray();
         var before = listener.Transactions.Count;
         await source.CrmAsync($"""
             SELECT pg_logical_emit_message(true, 'crmbackup', decode('{Convert.ToHexString(real)}', 'hex'));
@@ -165,6 +166,7 @@ public sealed class StreamTests(PostgresFixture postgres)
         await using var source = await CaptureSource.PreparedAsync(postgres.Server, "CREATE TABLE t (id serial PRIMARY KEY)");
         await using var listener = new Listener(source.Options()) { ConfirmAll = true };
         await listener.StartAsync();
+        await listener.WaitAsync(() => listener.Controls<CatalogSeen>().Count > 0, "the first look at the catalog");
         await listener.CaughtUpAsync(source);
         var transactions = listener.Transactions.Count;
         var other = await postgres.Server.CreateDatabaseAsync();

@@ -8,6 +8,15 @@ namespace CrmBackup.Cdc.EndToEnd;
 static class Crmbackup
 {
     static readonly string _program = Path.Combine(AppContext.BaseDirectory, "crmbackup.dll");
+    static readonly string _state = MakeState();
+
+    /// <summary>Of all processes of this run: init, run and restore are one machine's.</summary>
+    static string MakeState()
+    {
+        var state = Directory.CreateTempSubdirectory("crmbackup-state-").FullName;
+        AppDomain.CurrentDomain.ProcessExit += (_, _) => Directory.Delete(state, recursive: true);
+        return state;
+    }
 
     public sealed record Result(int ExitCode, string Output, string Errors)
     {
@@ -29,6 +38,7 @@ static class Crmbackup
             RedirectStandardError = true,
             RedirectStandardInput = true,
         };
+        start.Environment["CRMBACKUP__STATE"] = _state;
         foreach (var (name, value) in environment)
             start.Environment[name] = value;
         return new Running(Process.Start(start)!, string.Join(' ', arguments.Take(1)));

@@ -11,7 +11,6 @@ public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbi
     RabbitServer? Broker(Transport transport) => transport == Transport.Broker ? rabbit.Server : null;
 
     [Theory]
-    [Trait("Run", "Full")]
     [InlineData(Transport.Embedded)]
     [InlineData(Transport.Broker)]
     public async Task Sigterm_flushes_and_ends_with_0_and_a_second_writer_is_refused_in_words(Transport transport)
@@ -26,16 +25,14 @@ public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbi
         Assert.DoesNotContain("   at ", refused.Errors);
         await crm.ExecuteAsync("UPDATE accounts SET name = name || ' Ltd.' WHERE id <= 10");
         var state = await TrueState.OfAsync(crm.Source);
+        // Capture has sent it, the flush that would write it is half a minute away.
+        await Task.Delay(TimeSpan.FromSeconds(2));
         await crm.StopAsync();
-        crm.Start();
-        await crm.WaitAsync();
-        await crm.StopAsync();
-        var restored = await TrueState.OfAsync(await crm.RestoreAsync($"lsn:{state.Lsn}", "--verify"));
+        var restored = await TrueState.OfAsync(await crm.RestoreAsync("latest", "--verify"));
         Assert.Empty(restored.DifferencesFrom(state));
     }
 
     [Fact]
-    [Trait("Run", "Full")]
     public async Task Run_once_from_a_timer_catches_up_settles_verifies_and_ends_with_0()
     {
         await using var crm = await Protected.InitAsync(postgres.Server, null, await CrmSample.CreateDatabaseAsync(postgres.Server, 0.01));
@@ -44,19 +41,20 @@ public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbi
             await using (var day = CrmWorkload.Start(postgres.Server, crm.Database, TimeSpan.FromSeconds(2)))
                 await day.FinishAsync();
             var state = await TrueState.OfAsync(crm.Source);
-            (await Crmbackup.RunAsync("run", "--once", "--source", crm.Source, "--vault", crm.Vault)).MustBe(0);
+            var once = (await Crmbackup.RunAsync("run", "--once", "--source", crm.Source, "--vault", crm.Vault)).MustBe(0);
             var restored = await TrueState.OfAsync(await crm.RestoreAsync("latest"));
-            Assert.Empty(restored.DifferencesFrom(state));
+            Assert.True(restored.DifferencesFrom(state) is [], $"night {night}: {string.Join("; ", restored.DifferencesFrom(state))}\n{once.Errors}");
             Assert.Empty(Directory.GetFiles(Path.Combine(crm.Vault, "tmp"), "*.parquet"));
         }
         (await Crmbackup.RunAsync("verify", "--vault", crm.Vault)).MustBe(0);
     }
 
-    [Fact]
-    [Trait("Run", "Full")]
-    public async Task After_a_restore_in_place_the_running_run_protects_the_new_database_without_a_person()
+    [Theory]
+    [InlineData(Transport.Embedded)]
+    [InlineData(Transport.Broker)]
+    public async Task After_a_restore_in_place_the_running_run_protects_the_new_database_without_a_person(Transport transport)
     {
-        await using var crm = await Protected.InitAsync(postgres.Server, null, await CrmSample.CreateDatabaseAsync(postgres.Server, 0.05));
+        await using var crm = await Protected.InitAsync(postgres.Server, Broker(transport), await CrmSample.CreateDatabaseAsync(postgres.Server, 0.05));
         crm.Start();
         await crm.ProtectingAsync();
         await crm.ExecuteAsync("UPDATE accounts SET rating = 5 WHERE id % 2 = 0");
@@ -75,7 +73,7 @@ public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbi
         await crm.ProtectingAsync();
         await crm.WaitAsync();
         var later = await TrueState.OfAsync(crm.Source);
-        Assert.False(crm.Processes["run"].HasEnded, crm.Logs);
+        Assert.All(crm.Processes.Values, process => Assert.False(process.HasEnded, crm.Logs));
         var restored = await TrueState.OfAsync(await crm.RestoreAsync("latest"));
         Assert.Empty(restored.DifferencesFrom(later));
         Assert.Empty(later.DifferencesFrom(after));

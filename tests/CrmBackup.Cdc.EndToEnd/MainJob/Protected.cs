@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 
 namespace CrmBackup.Cdc.EndToEnd;
 
@@ -64,7 +65,7 @@ sealed class Protected : IAsyncDisposable
 
     public void StartVerb(string verb, params string[] options)
     {
-        string[] common = ["--source", Source, "--vault", Vault];
+        string[] common = verb == "worker" ? ["--vault", Vault] : ["--source", Source, "--vault", Vault];
         if (_broker is not null)
             common = [.. common, "--broker", _broker.AmqpUri.ToString()];
         Processes[verb] = Crmbackup.Start(_environment, [verb, .. common, .. options]);
@@ -87,13 +88,27 @@ sealed class Protected : IAsyncDisposable
         return (await Crmbackup.RunAsync("status", "--source", Source, "--vault", Vault)).ExitCode == 0;
     }, TimeSpan.FromSeconds(seconds), $"{Database} to be protected");
 
+    /// <summary>Until the schema as it is now is in the vault: a restore to now has it exactly.</summary>
+    public async Task SchemaStoredAsync()
+    {
+        await WaitAsync();
+        await Eventually.TrueAsync(async () =>
+        {
+            var status = await Crmbackup.RunAsync("status", "--vault", Vault, "--output", "json");
+            return JsonDocument.Parse(status.Output).RootElement.TryGetProperty("schema", out var schema) && !schema.TryGetProperty("until", out _);
+        }, TimeSpan.FromSeconds(60), "the schema to be stored");
+    }
+
     /// <summary>Restores into a new database and gives its connection string.</summary>
-    public async Task<string> RestoreAsync(string target, params string[] options)
+    public Task<string> RestoreAsync(string target, params string[] options) => RestoreFromAsync(Vault, target, options);
+
+    /// <summary>The same from another vault: a copy, or what was salvaged.</summary>
+    public async Task<string> RestoreFromAsync(string vault, string target, params string[] options)
     {
         var name = $"{Database}_r{_restored.Count + 1}";
         _restored.Add(name);
         var result = await Crmbackup.RunAsync(
-            ["restore", "--vault", Vault, "--to", target, "--target", _server.ConnectionString(name), .. options]);
+            ["restore", "--vault", vault, "--to", target, "--target", _server.ConnectionString(name), .. options]);
         if (result.ExitCode != 0)
             throw new InvalidOperationException($"restore to {target} ended with {result.ExitCode}\n{result.Output}\n{result.Errors}");
         return _server.ConnectionString(name);
@@ -117,9 +132,26 @@ sealed class Protected : IAsyncDisposable
         }
     }
 
+    /// <summary>kill -9, all of them.</summary>
+    public async Task KillAsync()
+    {
+        foreach (var process in Processes.Values)
+            await process.DisposeAsync();
+        Processes.Clear();
+    }
+
     public string Logs => string.Join('\n', Processes.Select(process => $"--- {process.Key}\n{process.Value.Errors}"));
 
     public Task<object?> ExecuteAsync(string sql) => _server.ExecuteAsync(sql, Database);
+
+    /// <summary>However long it takes.</summary>
+    public async Task ExecuteLongAsync(string sql)
+    {
+        await using var connection = new Npgsql.NpgsqlConnection(Source + ";Pooling=false;Command Timeout=0");
+        await connection.OpenAsync();
+        await using var command = new Npgsql.NpgsqlCommand(sql, connection);
+        await command.ExecuteNonQueryAsync();
+    }
 
     /// <summary>Runs a script with psql, stopping at its first error.</summary>
     public Task PsqlAsync(params string[] options) => ToolAsync("psql", ["-X", "-q", "-v", "ON_ERROR_STOP=1", .. options]);

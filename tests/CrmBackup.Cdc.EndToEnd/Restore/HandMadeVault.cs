@@ -112,7 +112,7 @@ sealed class HandMadeVault : IAsyncDisposable
     {
         var builder = new LogSegmentBuilder();
         await using var command = new NpgsqlCommand("""
-            SELECT xid::text::bigint, data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', 'crmbackup')
+            SELECT xid::text::bigint, data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', (SELECT string_agg(value, ',' ORDER BY key DESC) FROM crmbackup.settings WHERE key IN ('publication', 'changesPublication')))
             """, _source.Ours)
         { Parameters = { new() { Value = _slot } } };
         await using var reader = await command.ExecuteReaderAsync();

@@ -9,19 +9,21 @@ sealed class LocalPostgres : PostgresServer
     readonly IReadOnlyDictionary<string, string> _settings;
     ServerProcess? _process;
 
-    public LocalPostgres(IReadOnlyDictionary<string, string> settings, string? major)
+    public LocalPostgres(IReadOnlyDictionary<string, string> settings, string? major, string? binDirectory = null)
     {
         _settings = settings;
-        BinDirectory = Installed(major);
+        BinDirectory = binDirectory ?? Installed(major);
     }
 
     public override string BinDirectory { get; }
     string Data => Path.Combine(_home, "data");
     string Log => Path.Combine(_home, "log");
 
-    /// <summary>The folder of the newest installed major, or of the one asked for.</summary>
+    /// <summary>The folder that <c>CRMBACKUP_TESTS_POSTGRES</c> names, else that of the newest installed major, or of the one asked for.</summary>
     public static string Installed(string? major)
     {
+        if (major is null && Environment.GetEnvironmentVariable("CRMBACKUP_TESTS_POSTGRES") is { Length: > 0 } chosen)
+            return chosen;
         const string root = "/usr/lib/postgresql";
         var folders = Directory.Exists(root) ? Directory.GetDirectories(root) : [];
         return folders
@@ -33,6 +35,15 @@ sealed class LocalPostgres : PostgresServer
                 $"PostgreSQL {major} is not installed under {root} and no Docker daemon answers: apt-get install postgresql{(major is null ? "" : $"-{major}")}");
     }
 
+    /// <summary>A folder of programs of a newer major; null when there is none.</summary>
+    public static async Task<string?> NewerThanAsync(int major)
+    {
+        if (Environment.GetEnvironmentVariable("CRMBACKUP_TESTS_NEWER") is { Length: > 0 } given)
+            return major < int.Parse((await Command.RunAsync(Path.Combine(given, "postgres"), "--version")).Split(' ')[2].Split('.')[0]) ? given : null;
+        var folder = Installed(null);
+        return int.TryParse(Path.GetFileName(Path.GetDirectoryName(folder)), out var installed) && installed > major ? folder : null;
+    }
+
     public override async Task StartAgainAsync()
     {
         if (!Directory.Exists(Data))
@@ -41,6 +52,18 @@ sealed class LocalPostgres : PostgresServer
             .. _asPostgres, Path.Combine(BinDirectory, "postgres"), "-D", Data,
             "-c", "listen_addresses=127.0.0.1", "-p", $"{Port}", "-c", $"unix_socket_directories={_home}"]);
         await AnswersAsync(() => _process.Runs);
+    }
+
+    public override async Task<PostgresServer> StandbyAsync()
+    {
+        var standby = new LocalPostgres(_settings, major: null);
+        if (_asPostgres.Length > 0)
+            await Command.RunAsync("chown", "postgres:postgres", standby._home);
+        await Command.RunAsync([
+            .. _asPostgres, Path.Combine(BinDirectory, "pg_basebackup"), "-h", "127.0.0.1", "-p", $"{Port}", "-U", "postgres", "-D", standby.Data,
+            "-X", "stream", "-R", "-c", "fast", "--no-sync"]);
+        await standby.StartAgainAsync();
+        return standby;
     }
 
     async Task CreateAsync()

@@ -31,6 +31,21 @@ public abstract class PostgresServer : IAsyncDisposable
         return server;
     }
 
+    /// <summary>A server of a newer major: from the folder that <c>CRMBACKUP_TESTS_NEWER</c> names, else the newest installed one, else, with Docker,
+    /// the newest there is. Null when none is newer.</summary>
+    public static async Task<PostgresServer?> StartNewerAsync(int than)
+    {
+        if (Containers.Available)
+            return than < Newest ? await StartAsync(major: $"{Newest}") : null;
+        if (await LocalPostgres.NewerThanAsync(than) is not { } folder)
+            return null;
+        var server = new LocalPostgres(new Dictionary<string, string> { ["wal_level"] = "logical" }, null, folder);
+        await server.StartAgainAsync();
+        return server;
+    }
+
+    const int Newest = 18;
+
     public string ConnectionString(string database = "postgres") =>
         $"Host=127.0.0.1;Port={Port};Username=postgres;Database={database};Timeout=15;Include Error Detail=true";
 
@@ -61,6 +76,9 @@ public abstract class PostgresServer : IAsyncDisposable
         await using var command = new NpgsqlCommand(sql, connection);
         return await command.ExecuteScalarAsync();
     }
+
+    /// <summary>A streaming standby of this server, running.</summary>
+    public virtual Task<PostgresServer> StandbyAsync() => throw new NotSupportedException("only a local server has a standby");
 
     /// <summary>SIGKILL, to the server and all its backends.</summary>
     public abstract Task KillAsync();

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
+using System.Text;
 
 namespace CrmBackup.Cdc.EndToEnd;
 
@@ -10,10 +11,13 @@ public sealed class Relay : IDisposable
     readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     readonly ConcurrentBag<Socket> _sockets = [];
     readonly int _target;
+    readonly (byte[] Word, byte[] Instead)? _replaced;
 
-    public Relay(int target)
+    /// <param name="replaced">What the server sends in one piece, and what arrives in its place: as many bytes.</param>
+    public Relay(int target, (string Word, string Instead)? replaced = null)
     {
         _target = target;
+        _replaced = replaced is { } words ? (Encoding.UTF8.GetBytes(words.Word), Encoding.UTF8.GetBytes(words.Instead)) : null;
         _listener.Start();
         _ = AcceptAsync();
     }
@@ -45,19 +49,23 @@ public sealed class Relay : IDisposable
             await server.ConnectAsync(IPAddress.Loopback, _target);
             _sockets.Add(client);
             _sockets.Add(server);
-            _ = PumpAsync(client, server);
-            _ = PumpAsync(server, client);
+            _ = PumpAsync(client, server, null);
+            _ = PumpAsync(server, client, _replaced);
         }
     }
 
-    static async Task PumpAsync(Socket from, Socket to)
+    static async Task PumpAsync(Socket from, Socket to, (byte[] Word, byte[] Instead)? replaced)
     {
         var buffer = new byte[1 << 16];
         try
         {
             int read;
             while ((read = await from.ReceiveAsync(buffer)) > 0)
+            {
+                if (replaced is var (word, instead) && buffer.AsSpan(0, read).IndexOf(word) is >= 0 and var at)
+                    instead.CopyTo(buffer, at);
                 await to.SendAsync(buffer.AsMemory(0, read));
+            }
             to.Shutdown(SocketShutdown.Send);
         }
         catch (Exception cut) when (cut is SocketException or ObjectDisposedException)

@@ -18,7 +18,7 @@ public sealed class DdlCaptureTests(PostgresFixture postgres)
     [InlineData("a rewritten small table comes again, by canonical text", "CREATE TABLE t (a int PRIMARY KEY, at timestamptz, raw bytea, b int, s int GENERATED ALWAYS AS (b * 2) STORED); INSERT INTO t (a, at, raw, b) VALUES (1, '2020-01-01 00:00+00', '\\x00', 1), (2, NULL, NULL, 2)",
         "ALTER TABLE t ALTER a TYPE bigint",
         "ddl ALTER TABLE t:key[a bigint, at timestamp with time zone, raw bytea, b integer, s integer]", "rewrite t:key[a bigint, at timestamp with time zone, raw bytea, b integer, s integer]",
-        "rows t (1,\"2020-01-01 00:00:00+00\",\"\\\\x00\",1,2) (2,,,2,4)", ";")]
+        "rows t (1,\"2020-01-01 00:00:00+00\",\"\\\\x00\",1) (2,,,2)", ";")]
     [InlineData("rows that never were in the WAL come when a table becomes logged", "CREATE UNLOGGED TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1)",
         "ALTER TABLE t SET LOGGED", "ddl ALTER TABLE t:key[a integer]", "rewrite t:key[a integer]", "rows t (1)", ";")]
     [InlineData("every partition that a command rewrites comes again", "CREATE TABLE p (k int, v int, PRIMARY KEY (k)) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2); INSERT INTO p VALUES (1, 1), (2, 2)",
@@ -41,12 +41,12 @@ public sealed class DdlCaptureTests(PostgresFixture postgres)
     [InlineData("renames and moves", "CREATE SCHEMA s; CREATE TABLE t (a int PRIMARY KEY)",
         "BEGIN; ALTER TABLE t RENAME a TO b; ALTER TABLE t RENAME TO u; ALTER TABLE u SET SCHEMA s; ALTER SCHEMA s RENAME TO r; COMMIT",
         "ddl ALTER TABLE t:key[b integer]", "ddl ALTER TABLE u:key[b integer]", "ddl ALTER TABLE s.u:key[b integer]", "ddl ALTER SCHEMA r.u:key[b integer]", ";")]
-    [InlineData("values whose text a type changes are named, however deep", "CREATE TYPE e AS ENUM ('a'); CREATE DOMAIN de AS e; CREATE TYPE c AS (x de[]); CREATE TABLE t (a int PRIMARY KEY, b c); CREATE TABLE u (a int PRIMARY KEY)",
-        "ALTER TYPE e RENAME VALUE 'a' TO 'z'", "ddl ALTER TYPE t:key[a integer, b public.c] retyped=t", ";")]
+    [InlineData("what the text of values is made of is told, however deep", "CREATE TYPE e AS ENUM ('a'); CREATE DOMAIN de AS e; CREATE TYPE c AS (x de[]); CREATE TABLE t (a int PRIMARY KEY, b c); CREATE TABLE u (a int PRIMARY KEY)",
+        "ALTER TYPE e RENAME VALUE 'a' TO 'z'", "ddl ALTER TYPE t:key[a integer, b public.c (1 {z}[])]", ";")]
     [InlineData("a new label changes no value", "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (a e PRIMARY KEY)",
-        "ALTER TYPE e ADD VALUE 'b'", "ddl ALTER TYPE t:key[a public.e]", ";")]
+        "ALTER TYPE e ADD VALUE 'b'", "ddl ALTER TYPE t:key[a public.e {a,b}]", ";")]
     [InlineData("a composite's attribute does", "CREATE TYPE c AS (x int); CREATE TABLE t (a int PRIMARY KEY, b c)",
-        "ALTER TYPE c ADD ATTRIBUTE y int", "ddl ALTER TYPE t:key[a integer, b public.c] retyped=t", ";")]
+        "ALTER TYPE c ADD ATTRIBUTE y int", "ddl ALTER TYPE t:key[a integer, b public.c (1,2)]", ";")]
     [InlineData("temporary objects and refreshed views are nobody's business", "CREATE MATERIALIZED VIEW m AS SELECT 1",
         "CREATE TEMP TABLE x (a serial PRIMARY KEY); DROP TABLE x; REFRESH MATERIALIZED VIEW m")]
     [InlineData("other objects change the schema and no table", "CREATE TABLE t (a int PRIMARY KEY)",

@@ -35,7 +35,7 @@ public sealed class SchemaDumpTests(PostgresFixture postgres)
             var dump = await DumpAsync(source);
             Assert.True(dump.Before < dump.After);
             Assert.Empty(dump.LeftOut);
-            Assert.Equal(["database.sql", "globals.sql", "post-data.sql", "pre-data.sql", "schema.dump"], dump.Files.Keys.Order(StringComparer.Ordinal));
+            Assert.Equal(["catalog.json", "collations.json", "database.sql", "globals.sql", "post-data.sql", "pre-data.sql", "schema.dump"], dump.Files.Keys.Order(StringComparer.Ordinal));
             Assert.Contains("SET work_mem TO '9MB'", Text(dump, "database.sql"), StringComparison.Ordinal);
             Assert.Contains("CREATE ROLE", Text(dump, "globals.sql"), StringComparison.Ordinal);
             Assert.Contains("connect = false", Text(dump, "post-data.sql"), StringComparison.Ordinal);
@@ -46,15 +46,16 @@ public sealed class SchemaDumpTests(PostgresFixture postgres)
 
             await using var copy = await SourceDatabase.CreateAsync(postgres.Server);
             foreach (var statement in SqlStatements.Split(Text(dump, "pre-data.sql") + Text(dump, "post-data.sql")))
-                if (statement != "CREATE SCHEMA public" && !statement.StartsWith("CREATE SUBSCRIPTION", StringComparison.Ordinal)
+                // A newer pg_dump sets what an older server does not know; a restore notes that and goes on.
+                if (statement is not "CREATE SCHEMA public" and not "SET transaction_timeout = 0" && !statement.StartsWith("CREATE SUBSCRIPTION", StringComparison.Ordinal)
                     && !statement.StartsWith("ALTER SUBSCRIPTION", StringComparison.Ordinal))
                     await copy.StatementAsync(statement);
             await copy.CrmAsync($"CREATE SUBSCRIPTION s_{source.Name} CONNECTION 'host=127.0.0.1 port=1' PUBLICATION p WITH (connect = false, slot_name = none)");
             await copy.InitAsync();
             var again = await DumpAsync(copy);
             await copy.CrmAsync($"DROP SUBSCRIPTION s_{source.Name}");
-            Assert.Equal(Text(dump, "pre-data.sql"), Text(again, "pre-data.sql"));
-            Assert.Equal(Text(dump, "post-data.sql"), Text(again, "post-data.sql"));
+            Assert.Equal(WithoutComments(dump, "pre-data.sql"), WithoutComments(again, "pre-data.sql"));
+            Assert.Equal(WithoutComments(dump, "post-data.sql"), WithoutComments(again, "post-data.sql"));
         }
         finally
         {
@@ -112,6 +113,10 @@ public sealed class SchemaDumpTests(PostgresFixture postgres)
         await using var own = new LockYield(settings, TimeProvider.System);
         return await new SchemaDump(settings, yield ?? own, TimeProvider.System).RunAsync(default);
     }
+
+    /// <summary>Comments name OIDs.</summary>
+    static string WithoutComments(DumpedSchema dump, string name) =>
+        string.Join('\n', Text(dump, name).Split('\n').Where(line => !line.StartsWith("--", StringComparison.Ordinal)));
 
     static string Text(DumpedSchema dump, string name) => Encoding.UTF8.GetString(dump.Files[name]);
 

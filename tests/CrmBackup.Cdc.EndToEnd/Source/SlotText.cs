@@ -19,7 +19,7 @@ static class SlotText
         const string sql = """
             SELECT data FROM pg_logical_slot_get_binary_changes(
                 (SELECT value FROM crmbackup.settings WHERE key = 'slot'), NULL, NULL,
-                'proto_version', '2', 'publication_names', 'crmbackup', 'messages', 'true')
+                'proto_version', '2', 'publication_names', (SELECT string_agg(value, ',' ORDER BY key DESC) FROM crmbackup.settings WHERE key IN ('publication', 'changesPublication')), 'messages', 'true')
             """;
         await using var command = new NpgsqlCommand(sql, source.Ours);
         await using var reader = await command.ExecuteReaderAsync();
@@ -30,6 +30,8 @@ static class SlotText
             switch (frame[0])
             {
                 case PgOutputFrame.Begin: xid = System.Buffers.Binary.BinaryPrimitives.ReadUInt32BigEndian(frame.AsSpan(17)); break;
+                // PostgreSQL 14 sends transactions without changes too.
+                case PgOutputFrame.Commit when lines is [] or [.., ";"]: break;
                 case PgOutputFrame.Commit: lines.Add(";"); break;
                 case PgOutputFrame.Relation:
                     var relation = RelationFrame.Parse(frame);
@@ -101,7 +103,7 @@ static class SlotText
             case "ddl":
                 var tables = root.GetProperty("tables").EnumerateArray().Select(item => Table(item, names)).ToList();
                 return $"ddl {root.GetProperty("command").GetString()}{string.Concat(tables.Order(StringComparer.Ordinal).Select(table => " " + table))}"
-                    + List("created") + List("dropped") + List("retyped")
+                    + List("created") + List("dropped")
                     + (root.TryGetProperty("incomplete", out var incomplete) ? $" incomplete: {incomplete.GetString()}" : "");
             case "rewrite":
                 return $"rewrite {Table(root.GetProperty("table"), names)}"
@@ -125,6 +127,16 @@ static class SlotText
             ReplicaIdentity.Full => "full",
             _ => "none",
         };
-        return $"{(table.Schema == "public" ? "" : table.Schema + ".")}{table.Name}:{identity}[{string.Join(", ", table.Columns.Select(column => $"{column.Name} {column.TypeName}"))}]";
+        return $"{(table.Schema == "public" ? "" : table.Schema + ".")}{table.Name}:{identity}[{string.Join(", ", table.Columns.Select(column => $"{column.Name} {column.TypeName}{(column.Rule is null ? "" : " " + Rule(column.Rule))}"))}]";
     }
+
+    static string Rule(ValueRule? rule) => rule switch
+    {
+        EnumRule labels => $"{{{string.Join(',', labels.Labels.Select(label => label.Label))}}}",
+        CompositeRule attributes => $"({string.Join(',', attributes.Attributes.Select(one => one.AttNum + (one.Rule is null ? "" : " " + Rule(one.Rule))))})",
+        ArrayRule array => Rule(array.Of) + "[]",
+        RangeRule range => $"range of {Rule(range.Of)}",
+        MultirangeRule ranges => $"ranges of {Rule(ranges.Of)}",
+        _ => "",
+    };
 }

@@ -24,7 +24,7 @@ public class ArchiveDecisions
         var one = planner.Begin(Shape, 1);
         long next = 0;
         var number = 0;
-        while (planner.Next(Guid.NewGuid(), Noon, _ => (pages, hasKey)) is { } order)
+        while (planner.Next(Guid.NewGuid(), Noon, _ => (pages, hasKey), _ => true) is { } order)
         {
             Assert.Equal(next, order.FromPage);
             planner.Answered(order.Order);
@@ -41,14 +41,14 @@ public class ArchiveDecisions
     {
         var planner = new BasePlanner(chunkPages: 10);
         var one = planner.Begin(Shape, 1);
-        var first = planner.Next(Guid.NewGuid(), Noon, _ => (30, true))!;
-        var second = planner.Next(Guid.NewGuid(), Noon, _ => (30, true))!;
+        var first = planner.Next(Guid.NewGuid(), Noon, _ => (30, true), _ => true)!;
+        var second = planner.Next(Guid.NewGuid(), Noon, _ => (30, true), _ => true)!;
         Assert.Equal((0L, 10L), (first.FromPage, second.FromPage));
         planner.Answered(first.Order);
         one.Done.Add(new BaseChunk(1, 1, 1, "1:1:", 1, 10, 20, Keys: false, 0));
         planner.Answered(second.Order);
-        Assert.Equal(0L, planner.Next(Guid.NewGuid(), Noon, _ => (30, true))!.FromPage);
-        Assert.Equal(20L, planner.Next(Guid.NewGuid(), Noon, _ => (30, true))!.FromPage);
+        Assert.Equal(0L, planner.Next(Guid.NewGuid(), Noon, _ => (30, true), _ => true)!.FromPage);
+        Assert.Equal(20L, planner.Next(Guid.NewGuid(), Noon, _ => (30, true), _ => true)!.FromPage);
     }
 
     [Fact]
@@ -60,12 +60,12 @@ public class ArchiveDecisions
         var files = new Dictionary<string, byte[]>();
         Assert.True(desk.Answered(1, files, new SchemaDumped(At(0x20), At(0x40))));
         Assert.Null(desk.Settled(At(0x30)));
-        desk.Changed(At(0x35), Noon);
+        desk.Changed(At(0x35), described: true, Noon);
         Assert.Null(desk.Settled(At(0x40)));
         Assert.True(desk.Wants(Noon));
         desk.Ordered(2);
         desk.Answered(2, files, new SchemaDumped(At(0x50), At(0x60)));
-        Assert.Equal(At(0x35), desk.Settled(At(0x60))!.Value.From);
+        Assert.Equal(At(0x35), desk.Settled(At(0x60))!.Value.Version(Sha256.Zero).From);
     }
 
     [Fact]
@@ -74,8 +74,8 @@ public class ArchiveDecisions
         var version = new SchemaVersion(Sha256.Zero, At(0x10), null);
         var desk = new SchemaDesk(VaultState.Empty with { Schemas = [version] }, At(0x20), TimeSpan.Zero);
         Assert.False(desk.Needed);
-        Assert.Equal(version with { Until = At(0x30) }, desk.Changed(At(0x30), Noon));
-        Assert.Null(desk.Changed(At(0x40), Noon));
+        Assert.Equal(version with { Until = At(0x30) }, desk.Changed(At(0x30), described: true, Noon));
+        Assert.Null(desk.Changed(At(0x40), described: true, Noon));
         Assert.True(desk.Needed);
     }
 

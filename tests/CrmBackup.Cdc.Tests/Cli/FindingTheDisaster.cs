@@ -49,7 +49,8 @@ public sealed class FindingTheDisaster : IAsyncLifetime
         var one = await FindAsync(hour with { Limit = 1 });
         Assert.Equal((1, 4L), (one.Transactions.Count, one.Omitted));
         await Assert.ThrowsAsync<UsageException>(() => FindAsync(hour with { Table = "public.nobody" }));
-        await Assert.ThrowsAsync<UsageException>(() => FindAsync(new SearchOptions { AroundLsn = new Lsn(0x10) }));
+        var early = await FindAsync(new SearchOptions { AroundLsn = new Lsn(0x10), Within = TimeSpan.FromMinutes(1) });
+        Assert.Equal([700UL], early.Transactions.Select(one => one.Xid));
     }
 
     [Fact]

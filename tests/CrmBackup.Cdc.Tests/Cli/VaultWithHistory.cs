@@ -30,7 +30,8 @@ sealed class VaultWithHistory : IDisposable
 
     async Task FillAsync()
     {
-        var vault = await _folder.CreateAsync();
+        // An identity of its own: this machine remembers the heads of vaults.
+        var vault = await BackupVault.CreateAsync(_folder.Medium, TemporaryVault.Identity with { Id = Guid.NewGuid() }, default);
         using var writer = await _folder.WriterAsync(vault);
         var accounts = Given.Shape(1, 1, ("id", "bigint"), ("name", "text")) with { Name = "accounts" };
         var contacts = Given.Shape(2, 1, ("id", "bigint"), ("name", "text")) with { Name = "contacts" };

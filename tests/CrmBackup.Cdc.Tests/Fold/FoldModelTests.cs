@@ -7,7 +7,7 @@ namespace CrmBackup.Cdc.Tests;
 public sealed class FoldModelTests
 {
     static readonly FoldOptions InMemory = new();
-    static readonly FoldOptions Spilled = new() { MemoryBytes = 1500 };
+    static readonly FoldOptions Spilled = new() { MemoryBytes = 1500, SpillFolder = Directory.CreateTempSubdirectory("crmbackup-fold-").FullName };
 
     public static TheoryData<int> Seeds(int count)
     {

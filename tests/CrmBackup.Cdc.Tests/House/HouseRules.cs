@@ -31,6 +31,7 @@ public class HouseRules
     [InlineData("RabbitMQ.Client", "CrmBackup.Cdc.ChangeLog")]
     [InlineData("Parquet.Net", "CrmBackup.Cdc.Vault")]
     [InlineData("ParquetSharp", "CrmBackup.Cdc.Vault")]
+    [InlineData("NSec.Cryptography", "CrmBackup.Cdc.Vault")]
     [InlineData("MassTransit", "CrmBackup.Cdc.Engine")]
     [InlineData("Spectre.Console", "CrmBackup.Cdc.Cli")]
     public void Each_outside_technology_has_one_room(string package, string room) =>

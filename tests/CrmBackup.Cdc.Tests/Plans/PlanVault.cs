@@ -53,12 +53,12 @@ sealed class PlanVault
     }
 
     /// <summary>The transactions so far become one log segment.</summary>
-    public PlanVault Flush()
+    public PlanVault Flush(uint timeline = 0)
     {
         var path = $"log/{State.Head:d8}.parquet";
         _transactions.Add(path, [.. _flush]);
         var entry = new SegmentEntry(path, SegmentKind.Log, 0, 0, 0, 0, 100, _flush.Count, Sha256.Zero, Sha256.Zero,
-            _flush[0].End, _flush[^1].End, _flush.Min(stamp => stamp.Time), _flush.Max(stamp => stamp.Time), _flush.Max(stamp => stamp.Xid));
+            _flush[0].End, _flush[^1].End, _flush.Min(stamp => stamp.Time), _flush.Max(stamp => stamp.Time), _flush.Max(stamp => stamp.Xid), timeline);
         _flush.Clear();
         return Commit(new CommitContent { Add = [entry] });
     }

@@ -89,4 +89,20 @@ public sealed class RestorePlanTests
         var gap = vault.Gap(GapScope.Schema, 0, 120).State;
         Assert.False(RestorePlan.For(gap, PlanVault.At(140)).Schema!.Exact);
     }
+
+    [Fact]
+    public void Described_commands_after_a_dump_keep_the_schema_exact_until_a_gap()
+    {
+        var ended = new SchemaVersion(Sha256.Zero, PlanVault.At(100), PlanVault.At(150), new Lsn(100));
+        var vault = new PlanVault().Relation(PlanVault.Shape(1, 90)).Base(1, 100).Commit(new CommitContent { Schemas = [ended] }).Covered(300);
+
+        Assert.Equal(new SchemaPlan(ended, Exact: true, SameShapes: true), RestorePlan.For(vault.State, PlanVault.At(120)).Schema);
+        Assert.Equal(new SchemaPlan(ended, Exact: true, SameShapes: true, Described: true), RestorePlan.For(vault.State, PlanVault.At(200)).Schema);
+        var gap = vault.Gap(GapScope.Schema, 0, 180).State;
+        Assert.True(RestorePlan.For(gap, PlanVault.At(180)).Schema!.Exact);
+        Assert.False(RestorePlan.For(gap, PlanVault.At(200)).Schema!.Exact);
+        var undescribed = new PlanVault().Relation(PlanVault.Shape(1, 90)).Base(1, 100)
+            .Commit(new CommitContent { Schemas = [ended with { DescribedFrom = null }] }).Covered(300).State;
+        Assert.False(RestorePlan.For(undescribed, PlanVault.At(200)).Schema!.Exact);
+    }
 }

@@ -83,6 +83,29 @@ public sealed class TargetResolutionTests
     }
 
     [Fact]
+    public void What_lies_beyond_the_switch_to_another_timeline_belongs_to_no_restore_but_that_of_its_own()
+    {
+        var branch = Branches.Setting(2, 1, new Lsn(130));
+        var vault = new PlanVault().Relation(PlanVault.Shape(1, 90)).Base(1, 100).Schema(100)
+            .Transaction(110, 1, 701).Transaction(120, 2, 702).Transaction(150, 5, 705).Flush(timeline: 1).Covered(160, PlanVault.Clock(5))
+            .Gap(GapScope.Database, 0, 160).Commit(new CommitContent { Settings = new Dictionary<string, string> { [branch.Key] = branch.Value } })
+            .Base(1, 140, timeline: 2, id: 2).Schema(140, timeline: 2).Transaction(145, 6, 706).Flush(timeline: 2).Covered(170, PlanVault.Clock(9), timeline: 2);
+        var resolution = vault.Resolution();
+
+        Assert.Equal(PlanVault.At(170, 2), resolution.Resolve(new RestoreTarget.Latest()).At);
+        Assert.Equal(PlanVault.At(120), resolution.Resolve(new RestoreTarget.AtLsn(new Lsn(120))).At);
+        Assert.Equal(PlanVault.At(150, 2), resolution.Resolve(new RestoreTarget.AtLsn(new Lsn(150))).At);
+        Assert.Equal(PlanVault.At(160), resolution.Resolve(new RestoreTarget.OfTimeline(1)).At);
+        Assert.Equal(PlanVault.At(110), resolution.Resolve(new RestoreTarget.AtTime(PlanVault.Clock(1))).At);
+        Assert.Equal(PlanVault.At(145, 2), resolution.Resolve(new RestoreTarget.AtTime(PlanVault.Clock(7))).At);
+        Assert.Equal(PlanVault.At(120), resolution.Resolve(new RestoreTarget.AtXid(702)).At);
+        // Committed on the old timeline only; and a moment of which the new one was not captured yet.
+        Assert.Throws<RefusedException>(() => resolution.Resolve(new RestoreTarget.AtXid(705)));
+        Assert.Throws<RefusedException>(() => resolution.Resolve(new RestoreTarget.AtLsn(new Lsn(135))));
+        Assert.Throws<RefusedException>(() => resolution.Resolve(new RestoreTarget.AtTime(PlanVault.Clock(5))));
+    }
+
+    [Fact]
     public void Latest_is_refused_while_a_gap_is_open()
     {
         Assert.Equal(PlanVault.At(160), Vault().Resolution().Resolve(new RestoreTarget.Latest()).At);

@@ -32,6 +32,10 @@ sealed class JsonSchemaFile
     /// <summary>What is wrong with the document, place by place; empty when nothing is.</summary>
     public IReadOnlyList<string> Problems(JsonElement document) => [.. Check(_root, document, "$")];
 
+    /// <param name="definition">One of the schema's <c>$defs</c>.</param>
+    public IReadOnlyList<string> Problems(string definition, string json) =>
+        [.. Check(_root.GetProperty("$defs").GetProperty(definition), JsonDocument.Parse(json).RootElement, "$")];
+
     public IReadOnlyList<string> Problems(ReadOnlySpan<byte> json)
     {
         var reader = new Utf8JsonReader(json);

@@ -57,14 +57,20 @@ public sealed class VaultFormatsTests : IDisposable
             new SequencesSampled(Samples.At(1), [new SequenceState("crm", "s", "9223372036854775807", true, "crm.accounts", 1)]),
             new BaseChunkRead("739:745:740,742", table, Samples.At(2), 10),
             new SchemaDumped(Samples.At(1), Samples.At(2)),
-            new OrderFailed("dropped", true),
+            new CatalogSeen("739:745:740,742", new Lsn(1), Samples.At(1), "crmbackup_ddl_end 1 2 A", "12 -345", "6 7", [new TouchedTable(16384, [1, 2])], ["publication crmbackup was dropped"])
+            {
+                UnchangedTo = new Lsn(1), PublicationDamage = "publication crmbackup was dropped", SetupUnusable = true,
+            },
+            new CatalogSeen("739:745:", new Lsn(1), null, "", "0 0", "0 0", [], []),
+            new StreamOpened(Samples.At(1), Samples.At(1), 150020, "crm", Guid.NewGuid(), true, []) { Renewed = "let go", BranchedAt = new Lsn(1) },
+            new OrderFailed("dropped", OrderFailure.Gone),
         ];
         foreach (var entry in entries)
             Follows("block-control.schema.json", entry.ToEntry().AsSpan(1));
         ArchiveRequest[] requests =
         [
             new StartStream(Guid.NewGuid(), Guid.NewGuid(), ulong.MaxValue, Samples.At(1), Guid.NewGuid()),
-            new StartStream(Guid.NewGuid(), Guid.NewGuid(), 1, null, null),
+            new StartStream(Guid.NewGuid(), Guid.NewGuid(), 1, null, null, "739:745:"),
             new DurableAt(Guid.NewGuid(), Samples.At(1)),
             new ReadBaseChunk(Guid.NewGuid(), 1, 16384, 0, 0, null, [["1", "a"]]),
             new ReadBaseChunk(Guid.NewGuid(), 1, 16384, 16390, 0, 100, null),

@@ -23,7 +23,7 @@ static class CommitRacer
     {
         var (mode, root, name, rival) = (args[0], args[1], args[2], args[3]);
         var rounds = int.Parse(args[4], CultureInfo.InvariantCulture);
-        var medium = new DirectoryMedium(root, withoutLinks: mode == CreateInPlace);
+        var medium = mode == CreateInPlace ? DirectoryMedium.WithoutLinks(root) : new DirectoryMedium(root);
         var content = System.Text.Encoding.UTF8.GetBytes(name);
         for (var round = 1; round <= rounds; round++)
         {

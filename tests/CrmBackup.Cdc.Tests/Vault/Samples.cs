@@ -37,7 +37,7 @@ static class Samples
             new Gap(GapScope.Relation, 1, At(0x6), null, "rewritten", DateTimeOffset.UnixEpoch),
             new Gap(GapScope.Schema, 0, At(0x7), At(0x9), "dump interrupted", DateTimeOffset.UnixEpoch),
         ],
-        Sequences = [new SequenceSample(At(0x40), [new SequenceState("crm", "accounts_id_seq", "42", true, "crm.accounts", 1), new SequenceState("crm", "lone", "-1", false)])],
+        Sequences = [new SequenceSample(At(0x40), [new SequenceState("crm", "accounts_id_seq", "42", true, "crm.accounts", 1), new SequenceState("crm", "lone", "-1", false)]) { Absent = [new SequenceName("crm", "gone_id_seq")] }],
         Settings = new Dictionary<string, string> { ["publication"] = "crmbackup" },
         CoveredTo = new CoveredTo(At(0x200), new SourceTime(1_795_000_000_000_002)),
         SettledTo = new Lsn(0x50),

@@ -27,7 +27,7 @@ public sealed class SchemaStoreTests : IDisposable
 
         Assert.Equal(hash, await store.PutAsync(Schema.Reverse().ToDictionary(), default));
         Assert.Equal(Schema, await store.ReadAsync(hash, default));
-        Assert.Equal(4, await _files.Medium.ListAsync($"schema/{hash}/").CountAsync());
+        Assert.Equal(5, await _files.Medium.ListAsync($"schema/{hash}/").CountAsync());
     }
 
     [Theory]

@@ -28,8 +28,11 @@ sealed class TemporaryVault : IDisposable
 
     public Task<BackupVault> OpenAsync() => BackupVault.OpenAsync(Medium, CancellationToken.None);
 
+    /// <summary>Signs what the writers commit.</summary>
+    public SigningKey? Key { get; set; }
+
     public Task<VaultWriter> WriterAsync(BackupVault vault, string host = "here", int pid = 1) =>
-        VaultWriter.OpenAsync(vault, Clock, host, pid, CancellationToken.None);
+        VaultWriter.OpenAsync(vault, Clock, host, pid, CancellationToken.None, key: Key);
 
     /// <summary>As on a machine that does not share this one's locks.</summary>
     public async Task<VaultWriter> WriterElsewhereAsync(string host = "there", int pid = 2)

@@ -1,0 +1,81 @@
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Engine;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace CrmBackup.Cdc.EndToEnd;
+
+/// <summary>What our slot costs the source is bounded (rule 20).</summary>
+[Collection("postgres")]
+public sealed class GovernorTests(PostgresFixture postgres, ITestOutputHelper output)
+{
+    const string Exists = "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE database = current_database())";
+
+    static CaptureOptions With(CaptureOptions options, GovernorOptions governor) => options with
+    {
+        Governor = governor with { Every = TimeSpan.FromMilliseconds(100) },
+        LongTransaction = TimeSpan.FromMilliseconds(500),
+    };
+
+    [Theory]
+    [InlineData(true, "of WAL for the slot")]
+    [InlineData(false, "catalog rows of")]
+    public async Task A_slot_that_nobody_frees_is_let_go_and_made_anew_when_the_archive_is_back(bool bytes, string said)
+    {
+        await using var source = await CaptureSource.PreparedAsync(postgres.Server, "CREATE TABLE t (id serial PRIMARY KEY, doc text)");
+        var log = new TestLog(output);
+        var limits = bytes ? new GovernorOptions { WarnBytes = 12 << 20, LetGoBytes = 40 << 20 } : new GovernorOptions { WarnXminAge = 300, LetGoXminAge = 1000 };
+        await using var listener = new Listener(With(source.Options(), limits), capacity: 2, logger: log);
+        await listener.StartAsync();
+        await listener.CaughtUpAsync(source);
+        // The archive stands still: nothing is confirmed, nothing is taken.
+        listener.Blocked = new TaskCompletionSource();
+        for (var round = 0; await source.AskAsync<bool>(Exists); round++)
+        {
+            Assert.True(round < 60, "the slot was never let go");
+            if (bytes)
+                await source.CrmAsync("INSERT INTO t (doc) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 40000)");
+            else
+                await source.CrmAsync("DO $$ BEGIN FOR i IN 1..100 LOOP INSERT INTO t DEFAULT VALUES; COMMIT; END LOOP; END $$");
+        }
+        Assert.Contains(log.Lines, line => line.Contains(" 4012 ", StringComparison.Ordinal) && line.Contains(said, StringComparison.Ordinal));
+        Assert.Contains(log.Lines, line => line.Contains(" 4013 ", StringComparison.Ordinal) && line.Contains(said, StringComparison.Ordinal));
+        await Task.Delay(300);
+        Assert.False(await source.AskAsync<bool>(Exists));
+        listener.Blocked.SetResult();
+        listener.Blocked = null;
+        await listener.StartAsync();
+        await listener.WaitAsync(() => listener.Controls<StreamOpened>().Any(opened => opened.Renewed?.Contains(said, StringComparison.Ordinal) == true), "the new slot");
+        await listener.CaughtUpAsync(source);
+    }
+
+    [Fact]
+    public async Task The_transaction_that_holds_the_WAL_is_named_and_no_slot_is_begun_beside_it()
+    {
+        await using var source = await CaptureSource.PreparedAsync(postgres.Server, "CREATE TABLE t (id serial PRIMARY KEY, doc text)");
+        var log = new TestLog(output);
+        await using var listener = new Listener(With(source.Options(), new GovernorOptions { WarnBytes = 1 << 20, LetGoBytes = 34 << 20 }), logger: log) { ConfirmAll = true };
+        await listener.StartAsync();
+        await source.CrmAsync("BEGIN; INSERT INTO t (doc) VALUES ('held')");
+        await source.CrmAsync("PREPARE TRANSACTION 'forgotten'");
+        try
+        {
+            await using var busy = await source.OpenAsync();
+            for (var round = 0; await source.AskAsync<bool>(Exists); round++)
+            {
+                Assert.True(round < 60, "the slot was never let go");
+                await SourceDatabase.ExecuteAsync(busy, "INSERT INTO t (doc) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 40000); SELECT pg_sleep(0.05)");
+            }
+            Assert.Contains(log.Lines, line => line.Contains(" 4013 ", StringComparison.Ordinal) && line.Contains("prepared transaction 'forgotten'", StringComparison.Ordinal));
+            await listener.StartAsync(waitForIt: false);
+            await listener.WaitAsync(() => log.Lines.Any(line => line.Contains(" 1002 ", StringComparison.Ordinal)), "capture to say what it waits for");
+            Assert.False(await source.AskAsync<bool>(Exists));
+        }
+        finally
+        {
+            await source.CrmAsync("ROLLBACK PREPARED 'forgotten'");
+        }
+        await listener.WaitAsync(() => listener.Controls<StreamOpened>().Count > 1, "the new slot");
+        await listener.CaughtUpAsync(source);
+    }
+}

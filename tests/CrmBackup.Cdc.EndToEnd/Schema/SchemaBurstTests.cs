@@ -1,0 +1,85 @@
+using System.Text.Json;
+using CrmBackup.Cdc.EndToEnd.Oracle;
+using Npgsql;
+using Xunit;
+using Xunit.Abstractions;
+
+namespace CrmBackup.Cdc.EndToEnd.Schema;
+
+/// <summary>The schema is exact at every LSN, also between two DDL transactions that follow each other at once. What it was is told by a
+/// second database to which the same is done, with pg_dump in between.</summary>
+[Collection("servers")]
+public sealed class SchemaBurstTests(PostgresFixture postgres, ITestOutputHelper output)
+{
+    [Fact]
+    public Task A_moment_between_two_quick_commands_has_the_schema_of_that_moment() => RunAsync(every: 8);
+
+    [Fact]
+    [Trait("Run", "Full")]
+    public Task Every_moment_of_a_burst_has_the_schema_of_that_moment() => RunAsync(every: 1);
+
+    async Task RunAsync(int every)
+    {
+        var database = await postgres.Server.CreateDatabaseAsync("burst");
+        await postgres.Server.ExecuteAsync(SchemaBurst.Before, database);
+        var reference = await postgres.Server.CreateDatabaseAsync("reference");
+        await postgres.Server.ExecuteAsync(SchemaBurst.Before, reference);
+        await using var crm = await Protected.InitAsync(postgres.Server, null, database);
+        await using var twin = await Protected.InitAsync(postgres.Server, null, reference);
+        crm.Start();
+        await crm.ProtectingAsync();
+        var positions = new List<string>();
+        await using (var connection = await OpenAsync(crm.Source))
+            foreach (var step in SchemaBurst.Steps)
+            {
+                await using (var command = new NpgsqlCommand(step, connection))
+                    await command.ExecuteNonQueryAsync();
+                await using var lsn = new NpgsqlCommand("SELECT pg_current_wal_insert_lsn()::text", connection);
+                positions.Add((string)(await lsn.ExecuteScalarAsync())!);
+            }
+        await crm.WaitAsync();
+        await crm.StopAsync();
+        var wrong = new List<string>();
+        await using var other = await OpenAsync(twin.Source);
+        foreach (var (number, step) in SchemaBurst.Steps.Index())
+        {
+            await using (var command = new NpgsqlCommand(step, other))
+                await command.ExecuteNonQueryAsync();
+            if (number % every == every - 1 || number == SchemaBurst.Steps.Count - 1)
+                wrong.AddRange((await CompareAsync(crm, positions[number], twin)).Select(difference => $"after {step}\n  {difference}"));
+        }
+        output.WriteLine($"{SchemaBurst.Steps.Count} transactions of DDL, every {every}. compared, {wrong.Count} differences");
+        var status = await Crmbackup.RunAsync("status", "--vault", crm.Vault, "--output", "json");
+        Assert.True(wrong.Count == 0, $"{string.Join('\n', wrong)}\n{status.Output}");
+    }
+
+    async Task<IReadOnlyList<string>> CompareAsync(Protected crm, string lsn, Protected twin)
+    {
+        var name = $"{crm.Database}_b";
+        try
+        {
+            var result = await Crmbackup.RunAsync(
+                "restore", "--vault", crm.Vault, "--to", $"lsn:{lsn}", "--target", postgres.Server.ConnectionString(name), "--output", "json");
+            if (result.ExitCode != 0)
+                return [$"restore ended with {result.ExitCode}: {result.Errors} {result.Output}"];
+            var schema = JsonDocument.Parse(result.Output).RootElement.GetProperty("fidelity").EnumerateArray()
+                .Single(line => line.GetProperty("what").GetString()!.StartsWith("schema,", StringComparison.Ordinal));
+            if (schema.GetProperty("fidelity").GetString() != "exact")
+                return [$"said to be {schema}; {result.Output}"];
+            var expected = (await RecordedMoment.SchemaAsync(postgres.Server, twin.Source)).Split("\n;\n");
+            var actual = (await RecordedMoment.SchemaAsync(postgres.Server, postgres.Server.ConnectionString(name))).Split("\n;\n");
+            return [.. expected.Except(actual).Select(one => $"missing {one}"), .. actual.Except(expected).Select(one => $"too much {one}")];
+        }
+        finally
+        {
+            await postgres.Server.DropDatabaseAsync(name);
+        }
+    }
+
+    static async Task<NpgsqlConnection> OpenAsync(string connectionString)
+    {
+        var connection = new NpgsqlConnection(connectionString + ";Pooling=false");
+        await connection.OpenAsync();
+        return connection;
+    }
+}

@@ -1,0 +1,27 @@
+using Xunit;
+using Xunit.Abstractions;
+
+namespace CrmBackup.Cdc.Tests.Simulation;
+
+/// <summary>A simulator that cannot fail proves nothing: each rule broken on purpose is noticed.</summary>
+[Trait("Run", "Full")]
+public sealed class MutationTests(ITestOutputHelper output)
+{
+    const int SeedsMax = 400;
+
+    /// <summary>Those that were seen to be noticed. The others of <see cref="Mutation"/> are tried by "simulate 1..400 NAME".</summary>
+    public static TheoryData<string> Noticed =>
+    [
+        nameof(Mutation.ConfirmBeforeCommit), nameof(Mutation.FileSyncSkipped), nameof(Mutation.FolderSyncSkipped), nameof(Mutation.DedupeByRowLsn),
+        nameof(Mutation.TimelineIgnored), nameof(Mutation.DropByBlockNumber), nameof(Mutation.EpochIgnored),
+    ];
+
+    [Theory]
+    [MemberData(nameof(Noticed))]
+    public void A_broken_rule_is_noticed(string mutation)
+    {
+        var result = Simulator.Run(1, SeedsMax, Enum.Parse<Mutation>(mutation), failuresMax: 1);
+        output.WriteLine($"{mutation}: {result}\n{(result.Failures.Count > 0 ? result.Failures[0].Failure.Split('\n')[0] : "")}");
+        Assert.True(result.Failures.Count > 0, $"{mutation} was not noticed by {SeedsMax} seeds");
+    }
+}

@@ -1,0 +1,354 @@
+using System.Text;
+using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
+
+namespace CrmBackup.Cdc.Tests.Simulation;
+
+/// <summary>The source as one capture process reaches it.</summary>
+sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
+{
+    public async Task<ISourceSession> OpenAsync(StreamStart start, CancellationToken stop)
+    {
+        await world.Network(process, stop);
+        var server = world.Server;
+        var session = new SimulatedSession(world, process, stop);
+        server.Connect(session);
+        try
+        {
+            await world.Network(process, stop);
+            start.RefuseOther(TemporaryVault.Identity.SystemIdentifier);
+            var slotAt = new Position(server.Branch.Timeline, server.Confirmed);
+            var startedAt = start.Begin(server.Incarnation ?? Guid.Empty, slotAt, server.Written);
+            var opened = new StreamOpened(slotAt, startedAt, 150020, "crm", server.Incarnation ?? Guid.Empty, true, []);
+            if (world.Options.Mutation == Mutation.SlotAheadAccepted && start.At is { } asked)
+                opened = opened with { SlotAt = slotAt with { Lsn = asked.Lsn }, StartedAt = startedAt with { Lsn = asked.Lsn } };
+            if (world.Options.Mutation == Mutation.TimelineIgnored && start.At is { } at)
+                opened = opened with { SlotAt = slotAt with { Timeline = at.Timeline }, StartedAt = at };
+            session.Begin(opened, startedAt.Lsn);
+            return session;
+        }
+        catch
+        {
+            session.Cut();
+            throw;
+        }
+    }
+
+    /// <summary>Not in one piece: a crash between the statements leaves what they did.</summary>
+    public async Task MakeSlotAnewAsync(SlotLostException lost, CancellationToken stop)
+    {
+        var server = world.Server;
+        await world.Network(process, stop);
+        MustBeUp();
+        server.ForgetIncarnation();
+        await world.Network(process, stop);
+        var running = server.Running.ToList();
+        while (running.Any(transaction => transaction.End.IsNone && server.Running.Contains(transaction)))
+        {
+            await Task.Delay(TimeSpan.FromMilliseconds(50), process.Clock, stop);
+            MustBeUp();
+        }
+        server.MakeSlot();
+        await world.Network(process, stop);
+        MustBeUp();
+        server.RecordIncarnation();
+
+        void MustBeUp()
+        {
+            process.MustLive();
+            if (!server.Up)
+                throw new IOException("the server does not answer");
+        }
+    }
+}
+
+/// <summary>One walsender and the connections beside it.</summary>
+sealed class SimulatedSession(World world, SimulatedProcess process, CancellationToken streaming) : ISourceSession
+{
+    readonly Decoding _decoding = new(world);
+    readonly SimulatedServer _server = world.Server;
+    readonly Branch _branch = world.Server.Branch;
+    TaskCompletionSource? _waiting;
+    IReadOnlyList<SequenceState>? _sampledBefore;
+    bool _cut;
+
+    public StreamFacts Facts { get; } = new(
+        150020, "crm", 5, "crmbackup", ["crmbackup"], world.Server.Incarnation ?? Guid.Empty, world.Server.WaitFor, SimulatedServer.Key,
+        TimeSpan.Zero, "", true, []);
+
+    public StreamOpened Opened { get; private set; } = null!;
+
+    public ulong SystemIdentifier => TemporaryVault.Identity.SystemIdentifier;
+
+    public int WalSenderPid => 4711;
+
+    public ReadOnlyMemory<byte> Frame { get; private set; }
+
+    public Lsn Reached { get; private set; }
+
+    public void Begin(StreamOpened opened, Lsn from)
+    {
+        (Opened, Reached) = (opened, from);
+        _decoding.Begin(_branch, from > _server.Confirmed ? from : _server.Confirmed);
+        process.Died += Cut;
+        // The first status reply says where we begin.
+        Confirm(from);
+    }
+
+    public void Cut()
+    {
+        _cut = true;
+        _server.Disconnect(this);
+        Wake();
+    }
+
+    public void Wake()
+    {
+        _waiting?.TrySetResult();
+        _waiting = null;
+    }
+
+    public async ValueTask ReadAsync()
+    {
+        while (true)
+        {
+            MustServe();
+            streaming.ThrowIfCancellationRequested();
+            if (_decoding.Next() is { } frame)
+            {
+                Reached = frame.Lsn > Reached ? frame.Lsn : Reached;
+                Frame = frame.Bytes;
+                if (world.Options.Mutation == Mutation.DedupeByRowLsn && _decoding.SeenByRowLsn(frame))
+                    continue;
+                if (world.Random.Next(4) == 0)
+                    await world.Network(process, streaming);
+                return;
+            }
+            // A keepalive.
+            Reached = _server.Written > Reached ? _server.Written : Reached;
+            _waiting = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            await using var stopping = streaming.Register(Wake);
+            var waiting = _waiting.Task;
+            await Task.WhenAny(Awaiting(waiting), Awaiting(Task.Delay(TimeSpan.FromMilliseconds(200), process.Clock, streaming)));
+        }
+
+        static async Task Awaiting(Task task) => await task;
+    }
+
+    public void Confirm(Lsn durable)
+    {
+        process.MustLive();
+        // A status reply: it may come late, or never.
+        world.Time.After(TimeSpan.FromMilliseconds(world.Random.Next(100)), () =>
+        {
+            if (!_cut && _server.Serves(this) && _server.Branch == _branch)
+                _server.Confirm(durable);
+        });
+    }
+
+    public async Task<SourceMoment> LookAsync(CancellationToken stop)
+    {
+        await RoundTripAsync(stop);
+        return new SourceMoment(_server.Time, _server.Written, _server.NextXid);
+    }
+
+    public async Task<Inventory> TakeInventoryAsync(CancellationToken stop)
+    {
+        await RoundTripAsync(stop);
+        var seen = _server.Visible();
+        await RoundTripAsync(stop);
+        return new Inventory(At(_server.Emit("""{"is": "barrier", "id": "inventory"}""")),
+            [.. seen.Tables.Values.Select(table => table.Image(SimulatedCrm.Pages))]);
+    }
+
+    public async Task<IReadOnlyList<SequenceState>> SampleSequencesAsync(CancellationToken stop)
+    {
+        await RoundTripAsync(stop);
+        IReadOnlyList<SequenceState> sampled = [new SequenceState("public", "ids", $"{Math.Max(_server.Sequence, 1)}", _server.Sequence > 0)];
+        await RoundTripAsync(stop);
+        if (world.Options.Mutation == Mutation.SequenceReadBeforeCommit)
+            (sampled, _sampledBefore) = (_sampledBefore ?? sampled, sampled);
+        return sampled;
+    }
+
+    public IChunkReader OpenChunkReader() => new ChunkReader(this);
+
+    public async Task<DumpedSchema> DumpSchemaAsync(CancellationToken stop)
+    {
+        await RoundTripAsync(stop);
+        var before = _server.Emit("""{"is": "barrier", "id": "schema"}""");
+        await RoundTripAsync(stop);
+        var text = _server.Visible().Schema;
+        await RoundTripAsync(stop);
+        var after = _server.Emit("""{"is": "barrier", "id": "schema"}""");
+        await RoundTripAsync(stop);
+        return new DumpedSchema(before, after, new Dictionary<string, byte[]> { ["pre-data.sql"] = Encoding.UTF8.GetBytes(text) }, []);
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        process.Died -= Cut;
+        Cut();
+        return ValueTask.CompletedTask;
+    }
+
+    async Task RoundTripAsync(CancellationToken stop)
+    {
+        MustServe();
+        await world.Network(process, stop);
+        MustServe();
+    }
+
+    void MustServe()
+    {
+        process.MustLive();
+        if (_cut || !_server.Serves(this) || _server.Branch != _branch)
+            throw new IOException("the server closed the connection");
+    }
+
+    Position At(Lsn lsn) => new(Opened.StartedAt.Timeline, lsn);
+
+    /// <summary>COPY under one snapshot, then a barrier. As the real one it waits for what ran when the slot was made (rule 4).</summary>
+    sealed class ChunkReader(SimulatedSession session) : IChunkReader
+    {
+        public async Task<ControlEntry> ReadAsync(ReadBaseChunk order, TakeRows take, CancellationToken stop)
+        {
+            var (server, world) = (session._server, session.World);
+            await session.RoundTripAsync(stop);
+            var snapshot = server.Snapshot();
+            var seen = server.Visible();
+            if (world.Options.Mutation == Mutation.SnapshotTakenAfterRows)
+            {
+                await session.RoundTripAsync(stop);
+                snapshot = server.Snapshot();
+            }
+            if (!seen.Tables.TryGetValue(order.Oid, out var table))
+                return new OrderFailed($"the table with OID {order.Oid} is gone", OrderFailure.Gone);
+            if (world.Options.Mutation != Mutation.BaseDoesNotWait && session.Facts.WaitFor.FirstOrDefault(xid => !snapshot.Sees(xid)) is > 0 and var running)
+                return new OrderFailed($"waits for transaction {running}");
+            var keys = order.Keys?.Select(key => key[0]).ToHashSet();
+            var rows = seen.Rows.Values.Where(row => row.Table == order.Oid && (keys?.Contains($"{row.Row.Id}")
+                ?? (row.Row.Page >= order.FromPage && (order.ToPage is not { } to || row.Row.Page < to)))).Select(row => row.Row).ToList();
+            foreach (var row in rows)
+                await take(Encoding.UTF8.GetBytes($"{row.Id}\t{row.N}\t{row.Doc ?? "\\N"}\n"), stop);
+            await session.RoundTripAsync(stop);
+            world.Trace.Note(() => $"chunk of {order.Oid} pages {order.FromPage}..{order.ToPage} keys {order.Keys?.Count}: {snapshot}: {string.Join(' ', rows.Select(row => row.Text))}");
+            return new BaseChunkRead(snapshot.ToString(), table.Image(SimulatedCrm.Pages),
+                session.At(server.Emit("""{"is": "barrier", "id": "base"}""")), rows.Count);
+        }
+
+        public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+    }
+
+    World World => world;
+}
+
+/// <summary>What the walsender makes of the WAL: transactions in commit order, large ones in pieces before their commit.</summary>
+sealed class Decoding(World world)
+{
+    const int StreamedPiece = 3;
+
+    public readonly record struct Sent(byte[] Bytes, Lsn Lsn, Lsn Row);
+
+    readonly Queue<Sent> _frames = new();
+    readonly HashSet<uint> _told = [];
+    readonly Dictionary<Transaction, int> _streamed = [];
+    Branch _branch = null!;
+    Lsn _from, _highestRow;
+    int _at;
+
+    public void Begin(Branch branch, Lsn from) => (_branch, _from) = (branch, from);
+
+    public Sent? Next()
+    {
+        while (_frames.Count == 0 && _at < _branch.Records.Count)
+            Decode(_branch.Records[_at++]);
+        return _frames.Count > 0 ? _frames.Dequeue() : null;
+    }
+
+    /// <summary>The mutation's mistake: rows of transactions that ran side by side do not come in the order of their LSNs.</summary>
+    public bool SeenByRowLsn(Sent frame)
+    {
+        if (frame.Row.IsNone)
+            return false;
+        var seen = frame.Row <= _highestRow;
+        _highestRow = frame.Row > _highestRow ? frame.Row : _highestRow;
+        return seen;
+    }
+
+    void Decode(WalRecord record)
+    {
+        var transaction = record.Transaction;
+        switch (record.Kind)
+        {
+            // After a restart the server streams nothing early of what it decodes for the second time.
+            case RecordKind.Change when transaction.Streamed && record.End > _from:
+                if (transaction.Changes.IndexOf(record.Change!) + 1 is var upTo && upTo % StreamedPiece == 0)
+                    Piece(transaction, upTo, record.End);
+                break;
+            case RecordKind.SubAbort when _streamed.TryGetValue(transaction, out var sent)
+                && transaction.Changes.Take(sent).Any(change => change.Sub == record.Sub):
+                Send(PgFrame.StreamAbort(transaction, record.Sub), record.End);
+                break;
+            case RecordKind.Abort when _streamed.Remove(transaction):
+                Send(PgFrame.StreamAbort(transaction, 0), record.End);
+                break;
+            case RecordKind.Commit when _streamed.ContainsKey(transaction):
+                Piece(transaction, transaction.Changes.Count, transaction.CommitRecord);
+                Send(PgFrame.StreamCommit(transaction), transaction.End);
+                _streamed.Remove(transaction);
+                break;
+            case RecordKind.Commit when transaction.CommitRecord >= _from:
+                Whole(transaction);
+                break;
+        }
+    }
+
+    void Whole(Transaction transaction)
+    {
+        // PostgreSQL 15 leaves empty transactions out.
+        if (transaction.Changes.All(change => change.Void))
+            return;
+        Send(PgFrame.Begin(transaction), transaction.CommitRecord);
+        foreach (var change in transaction.Changes.Where(change => !change.Void))
+        {
+            Relation(change, 0);
+            Send(PgFrame.Of(change, 0), change.At, change.At);
+        }
+        Send(PgFrame.Commit(transaction), transaction.End);
+    }
+
+    void Piece(Transaction transaction, int upTo, Lsn at)
+    {
+        var sent = _streamed.GetValueOrDefault(transaction);
+        // What a subtransaction did that was rolled back before is not sent any more.
+        var piece = transaction.Changes.GetRange(sent, upTo - sent).Where(change => !change.Void || !RolledBack(transaction, change)).ToList();
+        if (piece.Count == 0 && sent > 0)
+            return;
+        Send(PgFrame.StreamStart(transaction, sent == 0), at);
+        foreach (var change in piece)
+        {
+            var xid = change.Sub == 0 ? (uint)transaction.Xid : change.Sub;
+            if (change.Table is { } table && change.Kind != ChangeKind.Message)
+                Send(PgFrame.Relation(table, xid), change.At);
+            Send(PgFrame.Of(change, xid), change.At);
+        }
+        Send(PgFrame.StreamStop(), at);
+        _streamed[transaction] = upTo;
+    }
+
+    bool RolledBack(Transaction transaction, Change change) => change.Sub != 0
+        && _branch.Records.Take(_at).Any(record => record.Kind == RecordKind.SubAbort && record.Transaction == transaction && record.Sub == change.Sub);
+
+    void Relation(Change change, uint xid)
+    {
+        if (change is { Table: { } table, Kind: not ChangeKind.Message } && _told.Add(table.Oid))
+            Send(PgFrame.Relation(table, xid), change.At);
+    }
+
+    void Send(byte[] frame, Lsn lsn, Lsn row = default)
+    {
+        world.Trace.Add("server", "frame", frame[0], (long)lsn.Value);
+        _frames.Enqueue(new Sent(frame, lsn, row));
+    }
+}

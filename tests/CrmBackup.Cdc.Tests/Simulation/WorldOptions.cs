@@ -1,0 +1,110 @@
+using CrmBackup.Cdc.Engine;
+using Npgsql;
+
+namespace CrmBackup.Cdc.Tests.Simulation;
+
+/// <summary>How often what goes wrong: each a chance at the places where it can.</summary>
+sealed record Faults
+{
+    public double Kill { get; init; }
+    public double PowerCut { get; init; }
+    public double Preempt { get; init; }
+    public double SyncFails { get; init; }
+    public double LinkUnknown { get; init; }
+    public double BitFlip { get; init; }
+    public double BrokerDuplicates { get; init; }
+    public double RequestLost { get; init; }
+    /// <summary>Of each event below, per second.</summary>
+    public double Events { get; init; }
+}
+
+/// <summary>What a world is like. A seed draws it, so that some worlds are calm in one way and wild in another.</summary>
+sealed record WorldOptions
+{
+    public Mutation Mutation { get; init; }
+    public bool Broker { get; init; }
+    public bool LinksRefused { get; init; }
+    public bool Settle { get; init; }
+    public bool Ddl { get; init; }
+    public bool SecondWriter { get; init; }
+    public bool Prune { get; init; }
+    public bool Failovers { get; init; }
+    public bool SlotTrouble { get; init; }
+    public int FirstRows { get; init; }
+    public TimeSpan Length { get; init; }
+    public Faults Faults { get; init; } = new();
+    public ArchiveOptions Archive { get; init; } = new();
+    public CaptureOptions Capture { get; init; } = null!;
+
+    public static WorldOptions Draw(Random random, Mutation mutation)
+    {
+        bool Some(int of) => random.Next(of) == 0;
+        double Rate(int of, double rate) => Some(of) ? rate * (0.3 + random.NextDouble()) : 0;
+        return Provoking(mutation, new WorldOptions
+        {
+            Mutation = mutation,
+            Broker = Some(2),
+            LinksRefused = Some(6),
+            Settle = Some(6),
+            Ddl = Some(4),
+            SecondWriter = Some(6),
+            Prune = Some(10),
+            Failovers = Some(4),
+            SlotTrouble = Some(4),
+            FirstRows = Some(2) ? random.Next(8) : 0,
+            Length = TimeSpan.FromSeconds(2 + random.Next(5)),
+            Faults = new Faults
+            {
+                Kill = Rate(2, 0.002),
+                PowerCut = Rate(3, 0.002),
+                Preempt = Rate(2, 0.1),
+                SyncFails = Rate(8, 0.01),
+                LinkUnknown = Rate(4, 0.1),
+                BitFlip = Rate(2, 0.2),
+                BrokerDuplicates = Rate(2, 0.1),
+                RequestLost = Rate(3, 0.1),
+                Events = Rate(2, 0.3),
+            },
+            Archive = new ArchiveOptions
+            {
+                Flush = TimeSpan.FromMilliseconds(random.Next(100, 1500)),
+                FlushBytes = Some(4) ? 500 : 1 << 20,
+                Idle = TimeSpan.FromSeconds(1),
+                Ask = TimeSpan.FromSeconds(1),
+                BaseChunkPages = random.Next(1, 6),
+                OrderRetry = TimeSpan.FromMilliseconds(200),
+                AnswerPatience = TimeSpan.FromSeconds(3),
+                SchemaQuiet = TimeSpan.FromMilliseconds(100),
+            },
+            Capture = new CaptureOptions
+            {
+                Source = new NpgsqlConnectionStringBuilder(),
+                BlockBytes = random.Next(100, 3000),
+                Idle = TimeSpan.FromSeconds(1),
+                SequenceEvery = TimeSpan.FromMilliseconds(300),
+                BaseWorkers = random.Next(1, 3),
+                RetryMax = TimeSpan.FromSeconds(1),
+            },
+        });
+    }
+
+    /// <summary>A mutation shows where its rule matters: there it is looked for.</summary>
+    static WorldOptions Provoking(Mutation mutation, WorldOptions drawn)
+    {
+        var faults = drawn.Faults;
+        return mutation switch
+        {
+            Mutation.CreateByCheckThenRename => drawn with { SecondWriter = true, LinksRefused = false, Faults = faults with { Preempt = 0.3 } },
+            Mutation.TornCommitAccepted => drawn with { LinksRefused = true, Faults = faults with { PowerCut = 0.01 } },
+            Mutation.SettleRemovesBeforeCheck => drawn with { Settle = true, Faults = faults with { BitFlip = 0.3, Kill = 0.005 } },
+            Mutation.PruneWithoutGrace => drawn with { Prune = true, Settle = true, Length = TimeSpan.FromSeconds(6) },
+            Mutation.SlotAheadAccepted => drawn with { SlotTrouble = true, Faults = faults with { Events = 0.5 } },
+            Mutation.TimelineIgnored => drawn with { Failovers = true, Faults = faults with { Events = 0.5 } },
+            Mutation.EpochIgnored or Mutation.MissingBlockAccepted =>
+                drawn with { Broker = true, Faults = faults with { Events = 0.4, Kill = 0.003, BrokerDuplicates = 0.1 } },
+            Mutation.DropByBlockNumber => drawn with { Faults = faults with { Kill = 0.004 } },
+            Mutation.ConfirmBeforeCommit => drawn with { Broker = true },
+            _ => drawn,
+        };
+    }
+}
