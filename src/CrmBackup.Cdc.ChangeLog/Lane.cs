@@ -103,7 +103,7 @@ sealed class Lane(int blocksMax, long bytesMax)
         while (true)
         {
             stop.ThrowIfCancellationRequested();
-            Task changed;
+            TaskCompletionSource changed;
             lock (_lock)
             {
                 ObjectDisposedException.ThrowIf(_closed, typeof(InProcessChangeLog));
@@ -112,9 +112,10 @@ sealed class Lane(int blocksMax, long bytesMax)
                     _changed.Raise();
                     return;
                 }
-                changed = _changed.Next;
+                changed = _changed.Next();
             }
-            await changed.WaitAsync(stop);
+            await using var stopping = stop.Register(() => changed.TrySetCanceled(stop));
+            await changed.Task;
         }
     }
 }

@@ -1,16 +1,23 @@
 namespace CrmBackup.Cdc.ChangeLog;
 
-/// <summary>Something changed: take <see cref="Next"/> under the lock that guards the state, look at the state, await outside.</summary>
+/// <summary>Something changed: take a <see cref="Next"/> under the lock that guards the state, look at the state, await it outside.</summary>
 sealed class Signal
 {
-    TaskCompletionSource _next = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    readonly List<TaskCompletionSource> _waiting = [];
 
-    public Task Next => _next.Task;
+    /// <summary>Completes with the next change. The caller's own, to cancel when it waits no longer.</summary>
+    public TaskCompletionSource Next()
+    {
+        var next = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _waiting.Add(next);
+        return next;
+    }
 
     /// <summary>Under the same lock.</summary>
     public void Raise()
     {
-        _next.SetResult();
-        _next = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        foreach (var waiting in _waiting)
+            waiting.TrySetResult();
+        _waiting.Clear();
     }
 }

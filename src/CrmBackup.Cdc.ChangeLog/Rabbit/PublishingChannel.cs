@@ -65,7 +65,7 @@ sealed class PublishingChannel : IAsyncDisposable
                     throw new ChangeLogInterruptedException(Failure);
                 if (_unconfirmed.Count <= unconfirmedMax)
                     return;
-                changed = _changed.Next;
+                changed = _changed.Next().Task;
             }
             await changed.WaitAsync(stop);
         }
