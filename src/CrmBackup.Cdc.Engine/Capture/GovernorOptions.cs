@@ -42,7 +42,7 @@ public sealed record GovernorOptions
     /// <returns>Why the slot must be let go; null when it need not.</returns>
     internal string? LetGo(SlotWeight weight) =>
         weight.Bytes >= LetGoBytes ? $"{Kept(weight)}, more than capture:governor:letGoBytes allows"
-        : weight.CatalogXminAge >= LetGoXminAge ? $"the source keeps catalog rows of {Count(weight.CatalogXminAge)} transactions for the slot, more than capture:governor:letGoXminAge allows"
+        : weight.CatalogXminAge >= LetGoXminAge && weight.Keeper is null ? $"the source keeps catalog rows of {Count(weight.CatalogXminAge)} transactions for the slot, more than capture:governor:letGoXminAge allows"
         : weight.FreeBytes < FreeBytesMin && weight.Bytes >= Math.Min(WorthBytes, LetGoBytes)
             ? $"only {Size(weight.FreeBytes.Value)} are free on the source's disk, and {Kept(weight)}"
         : null;
@@ -51,6 +51,7 @@ public sealed record GovernorOptions
     internal string? Warning(SlotWeight weight) =>
         weight.Bytes >= WarnBytes ? Kept(weight)
         : weight.CatalogXminAge >= WarnXminAge ? $"the source keeps catalog rows of {Count(weight.CatalogXminAge)} transactions for the slot"
+            + (weight.Keeper is { } keeper ? $", and for {keeper} as well: to let go of ours would free nothing" : "")
         : weight.KeepBytes is { } keep && weight.RetainedBytes > keep / 4 * 3
             ? $"{Kept(weight)} of the {Size(keep)} that max_slot_wal_keep_size allows: beyond that the server lets the slot go"
         : weight.FreeBytes < FreeBytesMin * 2 && weight.Bytes >= WorthBytes ? $"{Size(weight.FreeBytes.Value)} are free on the source's disk, and {Kept(weight)}"

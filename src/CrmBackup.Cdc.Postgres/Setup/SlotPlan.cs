@@ -19,7 +19,7 @@ public static class SlotPlan
                 [DropStatement(name), .. CreateStatements(name)]);
         }
         else if (facts.Setup.Setting("incarnation") is null)
-            yield return new SetupStep(SetupPhase.Slot, "The slot was made, but not recorded.", RecordStatements);
+            yield return new SetupStep(SetupPhase.Slot, "The slot was made, but not recorded.", RecordStatements(name));
     }
 
     /// <summary>What makes the slot useless to us, in words; null when nothing does.</summary>
@@ -34,17 +34,20 @@ public static class SlotPlan
     /// incarnation, so a crash between them leaves a slot that the next run records.</summary>
     public static IReadOnlyList<string> CreateStatements(string name) =>
     [
-        $"DELETE FROM crmbackup.settings WHERE key IN ('incarnation', 'waitFor', '{RenewedSetting}', '{LetGoSetting}')",
+        $"DELETE FROM crmbackup.settings WHERE key IN ('incarnation', 'waitFor', '{InheritedSetting}', '{RenewedSetting}', '{LetGoSetting}')",
         $"SELECT pg_create_logical_replication_slot({SqlText.Literal(name)}, 'pgoutput')",
-        .. RecordStatements,
+        .. RecordStatements(name),
     ];
 
     /// <summary>To the end of the WAL: the same slot, of another incarnation.</summary>
     internal static IReadOnlyList<string> AdvanceStatements(string name) =>
     [
         $"SELECT pg_replication_slot_advance({SqlText.Literal(name)}, pg_current_wal_flush_lsn())",
-        .. RecordStatements,
+        .. RecordStatements(name),
     ];
+
+    /// <summary>The slot's <c>catalog_xmin</c> when it was made: a slot begins with what the others hold already.</summary>
+    internal const string InheritedSetting = "slotXmin";
 
     /// <summary>Why capture made the slot anew.</summary>
     internal const string RenewedSetting = "slotRenewed";
@@ -61,12 +64,13 @@ public static class SlotPlan
 
     /// <summary>Transactions still in progress now, prepared ones included: a base must see them ended (rule 4). Taken later than
     /// the slot's creation it names fewer, never too few: who ended meanwhile is visible.</summary>
-    static IReadOnlyList<string> RecordStatements =>
+    static IReadOnlyList<string> RecordStatements(string name) =>
     [
-        """
+        $"""
         INSERT INTO crmbackup.settings (key, value)
         SELECT 'waitFor', coalesce(string_agg(xid::text, ','), '') FROM pg_snapshot_xip(pg_current_snapshot()) xid
         UNION ALL SELECT 'incarnation', gen_random_uuid()::text
+        UNION ALL SELECT '{InheritedSetting}', catalog_xmin::text FROM pg_replication_slots WHERE slot_name = {SqlText.Literal(name)} AND catalog_xmin IS NOT NULL
         ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value
         """,
     ];

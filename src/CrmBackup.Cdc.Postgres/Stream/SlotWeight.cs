@@ -8,22 +8,30 @@ namespace CrmBackup.Cdc.Postgres;
 /// is still open, and a new slot would need it as well.</param>
 /// <param name="SpillBytes">Transactions that the walsender wrote out; no limit of the server counts them. Null when the role may not look.</param>
 /// <param name="CatalogXminAge">Transactions since the oldest catalog rows that VACUUM must leave for us.</param>
+/// <param name="Keeper">Another slot that keeps the same catalog rows whatever becomes of ours, in words: to let go of ours would free nothing.
+/// A new slot begins with what others hold, so what it was made with is theirs. Null when the age is ours to answer for.</param>
 /// <param name="KeepBytes"><c>max_slot_wal_keep_size</c>; null when it is without limit.</param>
 /// <param name="FreeBytes">Free on the disk of the server's data, when that is on this machine.</param>
 public sealed record SlotWeight(
-    string Slot, long RetainedBytes, long UnreadBytes, long? SpillBytes, long CatalogXminAge, long? KeepBytes, long? FreeBytes)
+    string Slot, long RetainedBytes, long UnreadBytes, long? SpillBytes, long CatalogXminAge, string? Keeper, long? KeepBytes, long? FreeBytes)
 {
     public long Bytes => RetainedBytes + (SpillBytes ?? 0);
 
     /// <returns>Null when there is no slot: then nothing is kept.</returns>
     public static async Task<SlotWeight?> ReadAsync(NpgsqlConnection connection, CancellationToken stop)
     {
-        const string sql = """
+        const string sql = $"""
             SELECT s.slot_name::text, coalesce(pg_current_wal_lsn() - s.restart_lsn, 0)::bigint,
                 greatest(coalesce(pg_current_wal_lsn() - s.confirmed_flush_lsn, 0), 0)::bigint, coalesce(age(s.catalog_xmin), 0)::bigint,
                 (SELECT CASE WHEN setting::bigint >= 0 THEN setting::bigint << 20 END FROM pg_settings WHERE name = 'max_slot_wal_keep_size'),
-                current_setting('data_directory', true)
+                current_setting('data_directory', true),
+                CASE WHEN o.age > age(s.catalog_xmin)
+                    OR o.age = age(s.catalog_xmin) AND s.catalog_xmin::text = (SELECT value FROM crmbackup.settings WHERE key = '{SlotPlan.InheritedSetting}')
+                    THEN format('slot %s%s', o.slot_name, ' of database ' || o.database) END
             FROM pg_replication_slots s JOIN crmbackup.settings k ON k.key = 'slot' AND k.value = s.slot_name
+            LEFT JOIN LATERAL (
+                SELECT slot_name, database, greatest(age(xmin), age(catalog_xmin)) AS age FROM pg_replication_slots
+                WHERE slot_name <> s.slot_name ORDER BY 3 DESC NULLS LAST LIMIT 1) o ON true
             """;
         SlotWeight weight;
         string? folder = null;
@@ -33,7 +41,8 @@ public sealed record SlotWeight(
             if (!await row.ReadAsync(stop))
                 return null;
             weight = new SlotWeight(
-                row.GetString(0), row.GetInt64(1), row.GetInt64(2), null, row.GetInt64(3), row.IsDBNull(4) ? null : row.GetInt64(4), null);
+                row.GetString(0), row.GetInt64(1), row.GetInt64(2), null, row.GetInt64(3), row.IsDBNull(6) ? null : row.GetString(6),
+                row.IsDBNull(4) ? null : row.GetInt64(4), null);
             folder = row.IsDBNull(5) ? null : row.GetString(5);
         }
         return weight with { SpillBytes = await SpillAsync(connection, weight.Slot, stop), FreeBytes = Free(connection, folder) };

@@ -11,6 +11,8 @@ public sealed class GovernorTests(PostgresFixture postgres, ITestOutputHelper ou
 {
     const string Exists = "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE database = current_database())";
 
+    const string HundredTransactions = "DO $$ BEGIN FOR i IN 1..100 LOOP INSERT INTO t DEFAULT VALUES; COMMIT; END LOOP; END $$";
+
     static CaptureOptions With(CaptureOptions options, GovernorOptions governor) => options with
     {
         Governor = governor with { Every = TimeSpan.FromMilliseconds(100) },
@@ -22,7 +24,9 @@ public sealed class GovernorTests(PostgresFixture postgres, ITestOutputHelper ou
     [InlineData(false, "catalog rows of")]
     public async Task A_slot_that_nobody_frees_is_let_go_and_made_anew_when_the_archive_is_back(bool bytes, string said)
     {
-        await using var source = await CaptureSource.PreparedAsync(postgres.Server, "CREATE TABLE t (id serial PRIMARY KEY, doc text)");
+        // What other tests' slots keep is no age of ours: counted where there are none.
+        await using var alone = bytes ? null : await PostgresServer.StartAsync();
+        await using var source = await CaptureSource.PreparedAsync(alone ?? postgres.Server, "CREATE TABLE t (id serial PRIMARY KEY, doc text)");
         var log = new TestLog(output);
         var limits = bytes ? new GovernorOptions { WarnBytes = 12 << 20, LetGoBytes = 40 << 20 } : new GovernorOptions { WarnXminAge = 300, LetGoXminAge = 1000 };
         await using var listener = new Listener(With(source.Options(), limits), capacity: 2, logger: log);
@@ -36,7 +40,7 @@ public sealed class GovernorTests(PostgresFixture postgres, ITestOutputHelper ou
             if (bytes)
                 await source.CrmAsync("INSERT INTO t (doc) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 40000)");
             else
-                await source.CrmAsync("DO $$ BEGIN FOR i IN 1..100 LOOP INSERT INTO t DEFAULT VALUES; COMMIT; END LOOP; END $$");
+                await source.CrmAsync(HundredTransactions);
         }
         Assert.Contains(log.Lines, line => line.Contains(" 4012 ", StringComparison.Ordinal) && line.Contains(said, StringComparison.Ordinal));
         Assert.Contains(log.Lines, line => line.Contains(" 4013 ", StringComparison.Ordinal) && line.Contains(said, StringComparison.Ordinal));
@@ -47,6 +51,30 @@ public sealed class GovernorTests(PostgresFixture postgres, ITestOutputHelper ou
         await listener.StartAsync();
         await listener.WaitAsync(() => listener.Controls<StreamOpened>().Any(opened => opened.Renewed?.Contains(said, StringComparison.Ordinal) == true), "the new slot");
         await listener.CaughtUpAsync(source);
+    }
+
+    [Fact]
+    public async Task A_slot_is_not_let_go_for_what_another_one_keeps()
+    {
+        await using var server = await PostgresServer.StartAsync();
+        await using var other = await SourceDatabase.CreateAsync(server);
+        await other.AskAsync<object>("SELECT pg_create_logical_replication_slot('forgotten', 'test_decoding')");
+        await other.CrmAsync("CREATE TABLE t (id serial PRIMARY KEY, doc text)");
+        for (var round = 0; round < 12; round++)
+            await other.CrmAsync(HundredTransactions);
+        // Made beside it, our slot begins as old as the other is.
+        await using var source = await CaptureSource.PreparedAsync(server, "CREATE TABLE t (id serial PRIMARY KEY, doc text)");
+        var log = new TestLog(output);
+        await using var listener = new Listener(
+            With(source.Options(), new GovernorOptions { WarnXminAge = 300, LetGoXminAge = 1000 }), capacity: 2, logger: log);
+        await listener.StartAsync();
+        await listener.WaitAsync(() => log.Lines.Any(line => line.Contains(" 4012 ", StringComparison.Ordinal)
+            && line.Contains("slot forgotten of database", StringComparison.Ordinal)), "the other slot to be named");
+        await Task.Delay(500);
+        Assert.True(await source.AskAsync<bool>(Exists));
+        // Alone, it answers for what it keeps.
+        await other.AskAsync<object>("SELECT pg_drop_replication_slot('forgotten')");
+        await Eventually.TrueAsync(async () => !await source.AskAsync<bool>(Exists), TimeSpan.FromSeconds(30), "our slot to be let go");
     }
 
     [Fact]
