@@ -12,6 +12,8 @@ public static class EntryType
     public const byte OwnMessage = 0x02;
     /// <summary>A message with our prefix and a wrong or missing hash: the same; counted, never obeyed.</summary>
     public const byte ForeignMessage = 0x03;
+    /// <summary>The rows that follow in the transaction were written here: <see cref="WrittenEntry"/>.</summary>
+    public const byte Written = 0x04;
     /// <summary>A <see cref="ControlEntry"/> as UTF-8 JSON.</summary>
     public const byte Control = 0x10;
     /// <summary>Rows of a base, in answers only: COPY text lines as they came, whole lines.</summary>
@@ -48,5 +50,28 @@ public readonly record struct BeginEntry(ulong Xid, Lsn CommitRecord, Lsn End, S
             new Lsn(BinaryPrimitives.ReadUInt64LittleEndian(entry[9..])),
             new Lsn(BinaryPrimitives.ReadUInt64LittleEndian(entry[17..])),
             new SourceTime(BinaryPrimitives.ReadInt64LittleEndian(entry[25..])));
+    }
+}
+
+/// <summary>Where the rows that follow were written, when DDL of another transaction may lie between that and their commit: their values'
+/// texts are those of the types as they were then.
+/// <code>
+///  | 0x04 | LSN of the row's record u64; 0: after any such DDL |   little-endian
+/// </code></summary>
+public readonly record struct WrittenEntry(Lsn At)
+{
+    public const int Size = 9;
+
+    public void Write(Span<byte> target)
+    {
+        target[0] = EntryType.Written;
+        BinaryPrimitives.WriteUInt64LittleEndian(target[1..], At.Value);
+    }
+
+    public static WrittenEntry Parse(ReadOnlySpan<byte> entry)
+    {
+        if (entry.Length != Size || entry[0] != EntryType.Written)
+            throw new FormatViolationException("a written entry has the wrong length");
+        return new WrittenEntry(new Lsn(BinaryPrimitives.ReadUInt64LittleEndian(entry[1..])));
     }
 }

@@ -23,6 +23,8 @@ sealed partial class EventReader(
     readonly List<SchemaChange> _changes = [];
     BeginEntry? _begin;
     bool _skipping;
+    /// <summary>Where the rows that follow were written, when that matters.</summary>
+    Lsn _written;
     bool _ddl;
     bool _told;
     bool _vague;
@@ -65,6 +67,7 @@ sealed partial class EventReader(
             case PgOutputFrame.Relation: Relation(entry); break;
             case PgOutputFrame.Insert or PgOutputFrame.Update or PgOutputFrame.Delete: Row(RowFrame.Parse(entry)); break;
             case PgOutputFrame.Truncate: Truncate(TruncateFrame.Parse(entry)); break;
+            case EntryType.Written: _written = WrittenEntry.Parse(entry).At; break;
             case EntryType.OwnMessage: Message(entry[1..]); break;
             case EntryType.ForeignMessage: ForeignMessages++; break;
             // The origin of a replicated transaction and the names of types: shapes carry the types, origins are not kept.
@@ -96,7 +99,7 @@ sealed partial class EventReader(
             throw new FormatViolationException($"transaction {begin.Xid} begins inside transaction {_begin!.Value.Xid}");
         _begin = begin;
         _skipping = begin.CommitRecord < Position.Lsn;
-        _ordinal = 0;
+        (_ordinal, _written) = (0, Lsn.None);
         (_ddl, _told, _vague) = (false, false, false);
     }
 
@@ -184,7 +187,7 @@ sealed partial class EventReader(
     void Row(RowFrame row)
     {
         var ordinal = NextOrdinal();
-        if (!_skipping && Known(row.Oid) is { } shape)
+        if (!_skipping && Known(row.Oid, _written) is { } shape)
             events.Add(row.Kind, shape.Number, shape.Version, _begin!.Value.Xid, ordinal, row.OldKind, row.OldTuple, row.NewTuple);
     }
 
@@ -199,9 +202,9 @@ sealed partial class EventReader(
     }
 
     /// <summary>Null for our own tables, whose rows are not the CRM's.</summary>
-    RelationShape? Known(uint oid)
+    RelationShape? Known(uint oid, Lsn written = default)
     {
-        if (tables.Find(oid) is { } shape)
+        if (tables.Find(oid, written) is { } shape)
             return shape;
         if (_own.Contains(oid))
             return null;

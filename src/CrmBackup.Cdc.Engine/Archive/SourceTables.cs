@@ -10,6 +10,8 @@ sealed class SourceTables
     readonly Dictionary<uint, CatalogTable> _images = [];
     readonly List<RelationShape> _open = [];
     readonly Dictionary<(int, int), RelationShape> _made = [];
+    /// <summary>All committed shapes, in the order of their versions.</summary>
+    readonly Dictionary<int, List<RelationShape>> _past = [];
     readonly HashSet<uint> _dropped = [];
     readonly Lsn _start;
     readonly HashSet<uint> _told = [];
@@ -24,6 +26,8 @@ sealed class SourceTables
         _start = start;
         foreach (var shape in state.RelationsAt(new Lsn(ulong.MaxValue)).Values)
             _current[shape.Oid] = shape;
+        foreach (var shape in state.Relations)
+            Keep(shape);
         _lastNumber = state.Relations.Select(shape => shape.Number).DefaultIfEmpty(0).Max();
     }
 
@@ -39,6 +43,19 @@ sealed class SourceTables
     public bool IsNew(RelationShape shape) => _made.ContainsKey((shape.Number, 1));
 
     public RelationShape? Find(uint oid) => _current.GetValueOrDefault(oid);
+
+    /// <summary>What a row that was written at a position looks like: committed by now, it may be older than the newest shape. That of an open
+    /// transaction is its own.</summary>
+    public RelationShape? Find(uint oid, Lsn written)
+    {
+        if (!_current.TryGetValue(oid, out var known) || written.IsNone || known.Since <= written || _open.Contains(known))
+            return known;
+        return _past.GetValueOrDefault(known.Number)?.FindLast(shape => shape.Since <= written && !shape.Dropped && SameColumns(shape, known)) ?? known;
+    }
+
+    /// <summary>Other columns mean another lock: no row came between.</summary>
+    static bool SameColumns(RelationShape left, RelationShape right) => left.Columns.Count == right.Columns.Count
+        && left.Columns.Zip(right.Columns).All(pair => pair.First.AttNum == pair.Second.AttNum && pair.First.TypeOid == pair.Second.TypeOid);
 
     public CatalogTable? Image(uint oid) => _images.GetValueOrDefault(oid);
 
@@ -116,9 +133,19 @@ sealed class SourceTables
         }).ToList();
         _open.Clear();
         foreach (var shape in shapes)
+        {
+            Keep(shape);
             if (!shape.Dropped)
                 _current[shape.Oid] = shape;
+        }
         return shapes;
+    }
+
+    void Keep(RelationShape shape)
+    {
+        if (!_past.TryGetValue(shape.Number, out var versions))
+            _past[shape.Number] = versions = [];
+        versions.Add(shape);
     }
 
     int Number(RelationShape? known) => known?.Number ?? ++_lastNumber;

@@ -8,13 +8,18 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Turns pgoutput frames into entries of the stream: knows where transactions begin and end, whose messages are ours, and stages
 /// what the server streams before its commit. Everything else passes as it came.</summary>
 /// <param name="recentXid">A 64-bit id of the source, kept recent by <see cref="RecentXid"/>.</param>
-sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong recentXid, ILogger logger) : IDisposable
+/// <param name="start">Of the stream: DDL may have been committed anywhere before it.</param>
+sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong recentXid, Lsn start, ILogger logger) : IDisposable
 {
     readonly Dictionary<uint, StagedTransaction> _staged = [];
     /// <summary>Between Stream Start and Stream Stop.</summary>
     StagedTransaction? _streaming;
     ulong _xid;
     long _foreign;
+    /// <summary>DDL is committed here, last: of rows written before it and committed after it the archive must know when they were written.</summary>
+    Lsn _ddlAt = start;
+    bool _ddl;
+    Lsn _written;
 
     public ulong RecentXid { get; set; } = recentXid;
 
@@ -30,18 +35,22 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
     public long Moments { get; private set; }
 
     /// <returns>A staged transaction whose commit came: it must be written by <see cref="WriteAsync"/> before the next frame.</returns>
-    public Commitment? Take(ReadOnlySpan<byte> frame)
+    /// <param name="at">Start of the WAL record that the frame tells of.</param>
+    public Commitment? Take(ReadOnlySpan<byte> frame, Lsn at)
     {
         Taken++;
         if (_streaming is not null)
         {
-            Stage(_streaming, frame);
+            Stage(_streaming, frame, at);
             return null;
         }
         switch (frame[0])
         {
-            case PgOutputFrame.Insert or PgOutputFrame.Update or PgOutputFrame.Delete or PgOutputFrame.Truncate
-                or PgOutputFrame.Relation or PgOutputFrame.Type or PgOutputFrame.Origin:
+            case PgOutputFrame.Insert or PgOutputFrame.Update or PgOutputFrame.Delete:
+                Inside(frame);
+                Row(frame, at);
+                break;
+            case PgOutputFrame.Truncate or PgOutputFrame.Relation or PgOutputFrame.Type or PgOutputFrame.Origin:
                 Inside(frame);
                 lane.Add(frame);
                 break;
@@ -76,14 +85,25 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
         begin.Write(lane.Reserve(BeginEntry.Size));
         _xid = begin.Xid;
         InTransaction = true;
+        (_ddl, _written) = (false, Lsn.None);
+    }
+
+    void Row(ReadOnlySpan<byte> frame, Lsn at)
+    {
+        var written = at < _ddlAt ? at : Lsn.None;
+        if (written != _written)
+            new WrittenEntry(_written = written).Write(lane.Reserve(WrittenEntry.Size));
+        lane.Add(frame);
     }
 
     void Commit(ReadOnlySpan<byte> frame)
     {
         Inside(frame);
-        var end = CommitFrame.Parse(frame).End;
+        var (record, end) = (CommitFrame.Parse(frame).CommitRecord, CommitFrame.Parse(frame).End);
         if (end < lane.Completed)
             throw new FormatViolationException($"a transaction ends at {end}, before the one that came before it ({lane.Completed})");
+        if (_ddl && record > _ddlAt)
+            _ddlAt = record;
         lane.Add(frame);
         lane.Completed = end;
         InTransaction = false;
@@ -101,6 +121,7 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
             return;
         if (ours && (message.Content.IndexOf("\"is\": \"mark\""u8) >= 0 || message.Content.IndexOf("\"is\": \"barrier\""u8) >= 0))
             Moments++;
+        _ddl |= ours && message.Content.IndexOf("\"is\": \"ddl\""u8) >= 0;
         var entry = lane.Reserve(1 + frame.Length);
         entry[0] = ours ? EntryType.OwnMessage : EntryType.ForeignMessage;
         frame.CopyTo(entry[1..]);
@@ -124,7 +145,7 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
     }
 
     /// <summary>Inside a stream every frame but Origin names its (sub)transaction after its type.</summary>
-    void Stage(StagedTransaction transaction, ReadOnlySpan<byte> frame)
+    void Stage(StagedTransaction transaction, ReadOnlySpan<byte> frame, Lsn at)
     {
         switch (frame[0])
         {
@@ -132,11 +153,11 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
                 _streaming = null;
                 break;
             case PgOutputFrame.Origin:
-                transaction.Append(0, frame[0], frame[1..]);
+                transaction.Append(0, at, frame[0], frame[1..]);
                 break;
             case PgOutputFrame.Insert or PgOutputFrame.Update or PgOutputFrame.Delete or PgOutputFrame.Truncate
                 or PgOutputFrame.Relation or PgOutputFrame.Type or PgOutputFrame.Message when frame.Length >= 5:
-                transaction.Append(BinaryPrimitives.ReadUInt32BigEndian(frame[1..]), frame[0], frame[5..]);
+                transaction.Append(BinaryPrimitives.ReadUInt32BigEndian(frame[1..]), at, frame[0], frame[5..]);
                 break;
             default:
                 throw new FormatViolationException($"the server sent the frame '{(char)frame[0]}' inside a stream");
@@ -176,12 +197,14 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
         using var transaction = committed.Transaction;
         var commit = CommitFrame.Parse(committed.CommitFrame);
         Begin(new BeginEntry(committed.Xid, commit.CommitRecord, commit.End, commit.Time));
-        foreach (var frame in transaction.Frames())
+        foreach (var (frame, at) in transaction.Frames())
         {
-            if (frame.Span[0] == PgOutputFrame.Message)
-                Message(frame.Span);
-            else
-                lane.Add(frame.Span);
+            switch (frame.Span[0])
+            {
+                case PgOutputFrame.Message: Message(frame.Span); break;
+                case PgOutputFrame.Insert or PgOutputFrame.Update or PgOutputFrame.Delete: Row(frame.Span, at); break;
+                default: lane.Add(frame.Span); break;
+            }
             if (lane.IsFull)
                 await publish();
         }

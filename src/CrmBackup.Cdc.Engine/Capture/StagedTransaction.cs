@@ -8,12 +8,12 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>A transaction that the server streams before its commit, on our disk until then. Its file has no name: it vanishes with the
 /// process, however that ends.
 /// <code>
-///  per frame: | xid of the (sub)transaction u32 | length u32 | frame, without the xid |   little-endian
+///  per frame: | xid of the (sub)transaction u32 | length u32 | LSN of its record u64 | frame, without the xid |   little-endian
 /// </code></summary>
 sealed class StagedTransaction : IDisposable
 {
     const int BufferSize = 128 << 10;
-    const int HeadSize = 8;
+    const int HeadSize = 16;
     readonly SafeFileHandle _file;
     readonly string _folder;
     readonly HashSet<uint> _aborted = [];
@@ -34,7 +34,8 @@ sealed class StagedTransaction : IDisposable
         File.Delete(path);
     }
 
-    public void Append(uint xid, byte type, ReadOnlySpan<byte> rest)
+    /// <param name="at">Start of the WAL record that the frame tells of.</param>
+    public void Append(uint xid, Lsn at, byte type, ReadOnlySpan<byte> rest)
     {
         var length = 1 + rest.Length;
         if (_filled + HeadSize + length > _buffer.Length)
@@ -47,6 +48,7 @@ sealed class StagedTransaction : IDisposable
         var target = _buffer.AsSpan(_filled, HeadSize + length);
         BinaryPrimitives.WriteUInt32LittleEndian(target, xid);
         BinaryPrimitives.WriteInt32LittleEndian(target[4..], length);
+        BinaryPrimitives.WriteUInt64LittleEndian(target[8..], at.Value);
         target[HeadSize] = type;
         rest.CopyTo(target[(HeadSize + 1)..]);
         _filled += target.Length;
@@ -67,7 +69,7 @@ sealed class StagedTransaction : IDisposable
     }
 
     /// <summary>The surviving frames in the order they came; each is valid until the next is asked for. Ends the appending.</summary>
-    public IEnumerable<ReadOnlyMemory<byte>> Frames()
+    public IEnumerable<(ReadOnlyMemory<byte> Frame, Lsn At)> Frames()
     {
         Flush();
         long position = 0;
@@ -83,10 +85,11 @@ sealed class StagedTransaction : IDisposable
                 continue;
             }
             var xid = BinaryPrimitives.ReadUInt32LittleEndian(_buffer.AsSpan(at));
+            var written = new Lsn(BinaryPrimitives.ReadUInt64LittleEndian(_buffer.AsSpan(at + 8)));
             var frame = _buffer.AsMemory(at + HeadSize, needed - HeadSize);
             at += needed;
             if (!_aborted.Contains(xid) || IsOfSession(frame.Span[0]))
-                yield return frame;
+                yield return (frame, written);
         }
     }
 

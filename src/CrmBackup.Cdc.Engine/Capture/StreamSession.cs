@@ -32,7 +32,7 @@ sealed class StreamSession : IAsyncDisposable
             BlockKind.Stream, source.SystemIdentifier, source.Facts.DatabaseOid, started.Timeline, epoch.Id, 0, 0, Sha256.Zero,
             started.Lsn, started.Lsn, 0, 0, false);
         _lane = new BlockLane(log, header, options.BlockBytes, clock);
-        _feed = new FrameFeed(_lane, source.Facts.Key, staging, moment.NextXid, logger);
+        _feed = new FrameFeed(_lane, source.Facts.Key, staging, moment.NextXid, started.Lsn, logger);
         _idle = new IdleWatch(started.Lsn);
         _orders = new OrderDesk(
             options, source, log, header with { Kind = BlockKind.Answer, Before = Lsn.None, After = Lsn.None }, clock, logger);
@@ -107,7 +107,7 @@ sealed class StreamSession : IAsyncDisposable
                 var reading = _source.ReadAsync();
                 if (!reading.IsCompletedSuccessfully)
                     await WaitAsync(reading.AsTask(), questions);
-                if (_feed.Take(_source.Frame.Span) is { } committed)
+                if (_feed.Take(_source.Frame.Span, _source.FrameAt) is { } committed)
                     await _feed.WriteAsync(committed, PublishAsync);
                 if (_lane.IsFull)
                     await PublishAsync();

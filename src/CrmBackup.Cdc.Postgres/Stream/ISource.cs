@@ -39,6 +39,9 @@ public interface ISourceSession : IAsyncDisposable
     /// <summary>The current frame, in memory that the next <see cref="ReadAsync"/> uses again.</summary>
     ReadOnlyMemory<byte> Frame { get; }
 
+    /// <summary>Start of the WAL record that the current frame tells of, where it tells of a row.</summary>
+    Lsn FrameAt { get; }
+
     /// <summary>How far the server says it has decoded, by frames and keepalives. It may already count a frame that <see cref="ReadAsync"/>
     /// has not returned yet: only record borders strictly below it are known to hold nothing unread.</summary>
     Lsn Reached { get; }

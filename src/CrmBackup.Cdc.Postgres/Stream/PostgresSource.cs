@@ -61,6 +61,7 @@ public sealed class PostgresSource(
         public ulong SystemIdentifier => stream.SystemIdentifier;
         public int WalSenderPid => stream.WalSenderPid;
         public ReadOnlyMemory<byte> Frame => stream.Frame;
+        public Lsn FrameAt => stream.FrameAt;
         public Lsn Reached => stream.Reached;
 
         public ValueTask ReadAsync() => stream.ReadAsync();

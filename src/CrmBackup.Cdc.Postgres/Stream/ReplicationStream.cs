@@ -56,6 +56,9 @@ public sealed class ReplicationStream : IAsyncDisposable
     /// <summary>The current frame, in memory that the next <see cref="ReadAsync"/> uses again.</summary>
     public ReadOnlyMemory<byte> Frame => _frame.AsMemory(0, _length);
 
+    /// <summary>Start of the WAL record that the current frame tells of, where it tells of a row.</summary>
+    public Lsn FrameAt { get; private set; }
+
     /// <summary>How far the server says it has decoded, by frames and keepalives. It may already count a frame that <see cref="ReadAsync"/>
     /// has not returned yet: only record borders strictly below it are known to hold nothing unread.</summary>
     public Lsn Reached => new((ulong)_connection.LastReceivedLsn);
@@ -173,6 +176,7 @@ public sealed class ReplicationStream : IAsyncDisposable
             throw new NpgsqlException("the server ended the stream", new EndOfStreamException());
         var data = _messages.Current.Data;
         _length = checked((int)data.Length);
+        FrameAt = new Lsn((ulong)_messages.Current.WalStart);
         if (_length > _frame.Length)
         {
             ArrayPool<byte>.Shared.Return(_frame);

@@ -72,4 +72,32 @@ public sealed class RetypingTests(PostgresFixture postgres, ITestOutputHelper ou
         await story.ThenAsync("UPDATE named SET id = id + 10");
         await story.MustComeBackAsync();
     }
+
+    /// <summary>An attribute dropped and another added leave as many as before, and a label can come to mean another one: what a row under way
+    /// meanwhile wrote is told by when it was written, not by when it was committed.</summary>
+    [Fact]
+    public async Task What_a_writer_wrote_before_its_types_changed_is_read_as_its_types_were_then()
+    {
+        await using var story = await Story.BeginAsync(postgres.Server, output, """
+            CREATE TYPE place AS (street text, zip text); CREATE TYPE step AS ENUM ('first', 'second', 'third');
+            CREATE TABLE sites (id integer PRIMARY KEY, at place, many place[], step step); CREATE TABLE sites_whole (LIKE sites);
+            CREATE TABLE by_step (step step PRIMARY KEY, n integer); INSERT INTO by_step VALUES ('first', 1), ('second', 2);
+            """);
+        await using (var writer = new Npgsql.NpgsqlConnection(story.Crm.Source + ";Pooling=false"))
+        {
+            await writer.OpenAsync();
+            await SourceDatabase.ExecuteAsync(writer, $"BEGIN; {Sites(1, "a', '1")}; UPDATE by_step SET n = 10 WHERE step = 'first'");
+            await story.Crm.ExecuteAsync("ALTER TYPE place DROP ATTRIBUTE zip; ALTER TYPE place ADD ATTRIBUTE city text");
+            await SourceDatabase.ExecuteAsync(writer, Sites(2, "b', 'B"));
+            await story.Crm.ExecuteAsync("ALTER TYPE step RENAME VALUE 'first' TO 'old'; ALTER TYPE step RENAME VALUE 'second' TO 'first'");
+            await SourceDatabase.ExecuteAsync(writer, $"{Sites(3, "c', 'C")}; DELETE FROM by_step WHERE step = 'first'; COMMIT");
+        }
+        await story.ThenAsync(Sites(4, "d', 'D"));
+        await story.ThenAsync("UPDATE sites SET id = id + 10; UPDATE sites_whole SET id = id + 10");
+        Assert.DoesNotContain("gap", (await Crmbackup.RunAsync("points", "--vault", story.Crm.Vault)).Output);
+        await story.MustComeBackAsync();
+
+        static string Sites(int id, string place) => string.Join("; ", new[] { "sites", "sites_whole" }.Select(table =>
+            $"INSERT INTO {table} VALUES ({id}, ROW('{place}')::place, ARRAY[ROW('{place}')::place, NULL], 'first')"));
+    }
 }

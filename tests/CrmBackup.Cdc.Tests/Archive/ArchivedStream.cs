@@ -135,6 +135,27 @@ public class ArchivedStream
         static string Retyped(int type) => ImageJson(Accounts, "accounts", "id").Replace("\"typeOid\":25", $"\"typeOid\":{type}", StringComparison.Ordinal);
     }
 
+    /// <summary>The type changed while the transaction was under way: its values are told as they were written.</summary>
+    [Fact]
+    public void A_row_has_the_shape_of_when_it_was_written_not_of_when_it_was_committed()
+    {
+        _tables.Apply(Composite(1, 2));
+        _tables.Commit(new Lsn(1));
+        _tables.Apply(Composite(1, 3));
+        _tables.Commit(new Lsn(0x20));
+        var reader = From(0x20);
+        Read(reader, Frames.Begin(700, 0x30), Frames.Insert(Accounts, "(a,old)"), Frames.Written(0x10), Frames.Insert(Accounts, "(b,old)"), Frames.Written(0x28),
+            Frames.Insert(Accounts, "(c,new)"), Frames.Written(0x8), Frames.Insert(Accounts, "(d,old)"), Frames.Written(0), Frames.Insert(Accounts, "(e,new)"),
+            Frames.Commit(0x30, 0x40));
+        Assert.Equal(["1.2 (a,old)", "1.1 (b,old)", "1.2 (c,new)", "1.1 (d,old)", "1.2 (e,new)"], Events.Select(one => one[(one.IndexOf('I', StringComparison.Ordinal) + 2)..]));
+
+        static CatalogTable Composite(params short[] attributes)
+        {
+            var table = Image(Accounts, "accounts", "at");
+            return table with { Columns = [table.Columns[0] with { Rule = new CompositeRule([.. attributes.Select(number => new AttributeRule(number))]) }] };
+        }
+    }
+
     [Fact]
     public void Unknown_entries_and_contradictions_stop_the_work()
     {

@@ -17,6 +17,13 @@ static class Frames
     public static byte[] Commit(ulong record, ulong end) =>
         Frame('C', output => output.Byte(0).Int64((long)record).Int64((long)end).Int64(0));
 
+    public static byte[] Written(ulong at)
+    {
+        var entry = new byte[WrittenEntry.Size];
+        new WrittenEntry(new Lsn(at)).Write(entry);
+        return entry;
+    }
+
     public static byte[] Relation(uint oid, string schema, string name, params (string Name, uint Type, bool Key)[] columns) =>
         Frame('R', output =>
         {

@@ -51,14 +51,17 @@ public sealed class FrameFeedTests
     }
 
     /// <summary>What the frames become: one string per entry.</summary>
-    static async Task<List<string>> FeedAsync(int blockBytes, params byte[][] frames)
+    static Task<List<string>> FeedAsync(int blockBytes, params byte[][] frames) =>
+        FeedAsync(blockBytes, Lsn.None, [.. frames.Select(frame => (frame, 0UL))]);
+
+    static async Task<List<string>> FeedAsync(int blockBytes, Lsn start, params (byte[] Frame, ulong At)[] frames)
     {
         await using var log = new InProcessChangeLog(1000);
         var header = new BlockHeader(BlockKind.Stream, 1, 2, 1, Guid.Empty, 0, 0, Sha256.Zero, default, default, 0, 0, false);
         var lane = new BlockLane(log, header, blockBytes, TimeProvider.System);
-        using var feed = new FrameFeed(lane, new MessageKey(_inner, _outer), Path.GetTempPath(), Recent, NullLogger.Instance);
-        foreach (var frame in frames)
-            if (feed.Take(frame) is { } committed)
+        using var feed = new FrameFeed(lane, new MessageKey(_inner, _outer), Path.GetTempPath(), Recent, start, NullLogger.Instance);
+        foreach (var (frame, at) in frames)
+            if (feed.Take(frame, new Lsn(at)) is { } committed)
                 await feed.WriteAsync(committed, () => lane.PublishAsync(CancellationToken.None));
         if (!lane.IsEmpty)
             await lane.PublishAsync(CancellationToken.None);
@@ -121,6 +124,32 @@ public sealed class FrameFeedTests
                 Hex(Frame('C', (byte)0, 0x300UL, 0x330UL, 0UL)),
             ],
             await FeedAsync(32 << 10, [.. frames]));
+    }
+
+    /// <summary>The texts of its values are those of the types as they were when it was written.</summary>
+    [Fact]
+    public async Task A_row_written_before_ddl_that_was_committed_meanwhile_says_where()
+    {
+        static string Row(char of) => Hex(Frame('I', 16400u, $"N{of}"));
+        static (byte[], ulong) Insert(char of, ulong at) => (Frame('I', 16400u, $"N{of}"), at);
+        static (byte[], ulong) Streamed(char of, ulong at) => (Frame('I', 1003u, 16400u, $"N{of}"), at);
+        static (byte[], ulong) Begin(ulong record, uint xid) => (Frame('B', record, 0UL, xid), 0);
+        static (byte[], ulong) Commit(ulong record) => (Frame('C', (byte)0, record, record + 0x30, 0UL), record);
+        var entries = await FeedAsync(1 << 20, new Lsn(0x100),
+            // Written before the stream's start, and just after it.
+            Begin(0x200, 999), Insert('a', 0x80), Insert('b', 0x80), Insert('c', 0x180), Commit(0x200),
+            (Frame('S', 1003u, (byte)1), 0), Streamed('d', 0x210), (Frame('E'), 0),
+            Begin(0x300, 1001), (Message(Sealed(Recent + 1, "1 {\"is\": \"ddl\"}")), 0x290), Insert('e', 0x2a0), Commit(0x300),
+            Begin(0x400, 1002), Insert('f', 0x280), Insert('g', 0x380), Insert('h', 0x280), Commit(0x400),
+            (Frame('S', 1003u, (byte)0), 0), Streamed('i', 0x410), (Frame('E'), 0),
+            (Frame('c', 1003u, (byte)0, 0x500UL, 0x530UL, 0UL), 0));
+        static string At(ulong at) => $"04{Convert.ToHexString(BitConverter.GetBytes(at))}";
+        Assert.Equal(
+            [
+                At(0x80), Row('a'), Row('b'), At(0), Row('c'), Row('e'), At(0x280), Row('f'), At(0), Row('g'), At(0x280), Row('h'),
+                At(0x210), Row('d'), At(0), Row('i'),
+            ],
+            entries.Where(entry => entry.StartsWith("04", StringComparison.Ordinal) || entry.StartsWith("49", StringComparison.Ordinal)));
     }
 
     [Fact]

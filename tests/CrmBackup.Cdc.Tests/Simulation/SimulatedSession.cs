@@ -84,6 +84,8 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
 
     public ReadOnlyMemory<byte> Frame { get; private set; }
 
+    public Lsn FrameAt { get; private set; }
+
     public Lsn Reached { get; private set; }
 
     public void Begin(StreamOpened opened, Lsn from)
@@ -117,7 +119,7 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
             if (_decoding.Next() is { } frame)
             {
                 Reached = frame.Lsn > Reached ? frame.Lsn : Reached;
-                Frame = frame.Bytes;
+                (Frame, FrameAt) = (frame.Bytes, frame.Lsn);
                 if (world.Options.Mutation == Mutation.DedupeByRowLsn && _decoding.SeenByRowLsn(frame))
                     continue;
                 if (world.Random.Next(4) == 0)
