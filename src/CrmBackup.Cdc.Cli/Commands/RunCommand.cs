@@ -74,7 +74,8 @@ sealed class RunCommand : Verb
             invocation.Settings.SourceConnection, vault.Identity.Id, vault.Medium.Location, stop);
         var until = await SourceMessage.BarrierAsync(source, $"once {Environment.ProcessId}", stop);
         using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(100), invocation.Clock);
-        while (!archive.IsProtecting || archive.Durable is not { } durable || durable.Lsn < until)
+        // What the vault itself could give back counts, not what the archive is about to write.
+        while (!archive.IsProtecting || archive.Durable is not { } durable || durable.Lsn < until || !(Coverage.Of(vault.State).Latest?.Lsn >= until))
             await look.WaitForNextTickAsync(stop);
         await settle.SettleAllAsync(stop);
         return true;

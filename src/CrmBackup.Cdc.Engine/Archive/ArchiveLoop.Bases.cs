@@ -199,7 +199,7 @@ public sealed partial class ArchiveLoop
             await _log.RequestAsync(new DumpSchema(_epoch.Epoch, order), stop);
         }
         await CompleteBasesAsync(stop);
-        IsProtecting = _bases.Open.Count == 0 && !_schema.Needed;
+        IsProtecting = _tables!.IsCompared && _bases.Open.Count == 0 && !_schema.Needed;
     }
 
     (long Pages, bool HasKey) SizeOf(uint oid)

@@ -17,6 +17,8 @@ sealed partial class EventReader(
     readonly HashSet<int> _reshaped = [];
     readonly List<(int Relation, string Reason)> _lost = [];
     readonly HashSet<uint> _named = [];
+    /// <summary>The transaction that told a table last, in this epoch.</summary>
+    readonly Dictionary<uint, ulong> _toldBy = [];
     /// <summary>Relations with a column whose type became one that nobody can tell its older values in, unless a rewrite follows.</summary>
     readonly Dictionary<int, string> _untold = [];
     readonly List<string> _undescribed = [];
@@ -118,6 +120,8 @@ sealed partial class EventReader(
         Time = commit.Time;
         pending.Relations.AddRange(tables.Commit(commit.End, number => _born.Contains(number) || _unexplained.Contains(number)));
         _lost.AddRange(_untold.Where(one => !_born.Contains(one.Key)).Select(one => (one.Key, one.Value)));
+        if (_ddl)
+            SchemaChanged(begin.Xid, before, commit);
         // What was made and lost in one transaction has no rows that are known.
         _born.ExceptWith(_lost.Select(lost => lost.Relation));
         foreach (var relation in _born)
@@ -133,8 +137,6 @@ sealed partial class EventReader(
             pending.Gaps.Add(new Gap(GapScope.Relation, relation, before, null, reason, commit.Time.ToDateTimeOffset()));
             BasesNeeded.Enqueue((relation, reason));
         }
-        if (_ddl)
-            SchemaChanged(begin.Xid, before, commit);
         if (_told)
             Told.Enqueue(new ToldDdl(begin.Xid, _named.ToHashSet(), _vague));
         _named.Clear();
@@ -150,12 +152,31 @@ sealed partial class EventReader(
     void SchemaChanged(ulong xid, Position before, CommitFrame commit)
     {
         if (definitions.Add(xid, _changes) is { } overtaken)
-            _undescribed.Add(overtaken);
+        {
+            _undescribed.Add(overtaken.Why);
+            _lost.AddRange(OtherText(overtaken).ToList());
+        }
+        foreach (var oid in _named)
+            _toldBy[oid] = xid;
         if (_undescribed.Count > 0)
             pending.Gaps.Add(new Gap(GapScope.Schema, 0, before, null, _undescribed[0], commit.Time.ToDateTimeOffset()));
         SchemaChanges.Enqueue((commit.End, _undescribed.Count == 0));
         _undescribed.Clear();
         _changes.Clear();
+    }
+
+    /// <summary>Relations whose values are written by types that another transaction changed at the same time: their shapes do not tell how.</summary>
+    IEnumerable<(int, string)> OtherText(Overtaken overtaken)
+    {
+        var seen = _changes.Where(change => change.Seen is not null).Select(change => Snapshot.Parse(change.Seen!)).ToList();
+        foreach (var shape in tables.Live.Where(shape => shape.Columns.Any(column => column.Rule is not null)))
+        {
+            var other = _named.Contains(shape.Oid) ? overtaken.Names
+                : _toldBy.TryGetValue(shape.Oid, out var by) ? overtaken.Named && seen.Exists(one => !one.Sees(by))
+                : overtaken.Unknown;
+            if (other)
+                yield return (shape.Number, $"a type of {shape.FullName} was changed at the same time: {overtaken.Why}");
+        }
     }
 
     void Relation(ReadOnlySpan<byte> entry)

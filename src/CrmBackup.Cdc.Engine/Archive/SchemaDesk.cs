@@ -39,7 +39,9 @@ sealed class SchemaDesk
         _exactFrom = end;
         _ddl.Add((end.Lsn, described));
         _known &= described;
-        _notBefore = now + _quiet;
+        // Where nothing tells the present schema, a dump that DDL parts is better than one that waits until nobody changes anything.
+        if (_known || _notBefore <= now)
+            _notBefore = now + _quiet;
         if (_open is null)
             return null;
         var ended = _open with { Until = end };

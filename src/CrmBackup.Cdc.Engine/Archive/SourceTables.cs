@@ -17,7 +17,6 @@ sealed class SourceTables
     readonly HashSet<uint> _told = [];
     /// <summary>What the epoch's first inventory lists, as far as the stream did not end it.</summary>
     readonly HashSet<uint> _listed = [];
-    bool _compared;
     int _lastNumber;
 
     /// <param name="start">Where the stream begins; none when that does not matter.</param>
@@ -66,12 +65,14 @@ sealed class SourceTables
     public void Remember(CatalogTable image)
     {
         _images[image.Oid] = image;
-        if (!_compared)
+        if (!IsCompared)
             _listed.Add(image.Oid);
     }
 
     /// <summary>The epoch's first inventory was compared: what appears from here on was not there when the stream began.</summary>
-    public void Compared() => _compared = true;
+    public void Compared() => IsCompared = true;
+
+    public bool IsCompared { get; private set; }
 
     /// <summary>A Relation frame came: the tuples that follow have this shape.</summary>
     public RelationShape Announce(RelationFrame frame)
@@ -128,7 +129,7 @@ sealed class SourceTables
             return [];
         var shapes = _open.Select(shape => shape with
         {
-            Since = shape is { Version: 1, Dropped: false } && !_compared && _listed.Contains(shape.Oid) && !_start.IsNone && _start < end
+            Since = shape is { Version: 1, Dropped: false } && !IsCompared && _listed.Contains(shape.Oid) && !_start.IsNone && _start < end
                 && made?.Invoke(shape.Number) != true ? new Lsn(_start.Value + 1) : end,
         }).ToList();
         _open.Clear();

@@ -83,6 +83,8 @@ sealed class TargetSchema(
         await using var connection = await target.OpenAsync(stop);
         var remedy = await RowObstacle.RemedyAsync(connection, into.Schema, into.Name, failure, stop);
         var refused = remedy is null ? null : await ScriptRunner.TryAsync(connection, remedy.Statement, stop);
+        if (refused is { SqlState: PostgresErrorCodes.InvalidTableDefinition } && await RowObstacle.PartingAsync(connection, into.Schema, into.Name, stop) is { } parting)
+            (remedy, refused) = (parting, await ScriptRunner.TryAsync(connection, parting.Statement, stop));
         lock (_notes)
         {
             if (remedy is null || refused is not null)

@@ -28,10 +28,11 @@ public static partial class RowObstacle
                 return new RowRemedy($"ALTER DOMAIN {domainName} DROP CONSTRAINT IF EXISTS {SqlText.Identifier(check)}",
                     await AgainAsync(connection, $"ALTER DOMAIN {domainName}", "contypid = to_regtype($1)::oid", domainName, check, stop));
             case PostgresErrorCodes.CheckViolation when failure.ConstraintName is { Length: > 0 } check:
-                return new RowRemedy($"ALTER TABLE {name} DROP CONSTRAINT {SqlText.Identifier(check)} CASCADE",
-                    await AgainAsync(connection, $"ALTER TABLE {name}", "conrelid = to_regclass($1)::oid", name, check, stop));
+                var owner = await OwnerAsync(connection, name, check, stop);
+                return new RowRemedy($"ALTER TABLE {owner} DROP CONSTRAINT {SqlText.Identifier(check)} CASCADE",
+                    await AgainAsync(connection, $"ALTER TABLE {owner}", "conrelid = to_regclass($1)::oid", owner, check, stop));
             case PostgresErrorCodes.CheckViolation:
-                return await SchemaFit.PartingAsync(connection, schema, table, stop) is [var parting, ..] ? new RowRemedy(parting) : null;
+                return await PartingAsync(connection, schema, table, stop);
             case PostgresErrorCodes.NotNullViolation when failure.DataTypeName is { Length: > 0 } domain && failure.ColumnName is not { Length: > 0 }:
                 return new RowRemedy($"ALTER DOMAIN {SqlText.Qualified(failure.SchemaName ?? schema, domain)} DROP NOT NULL");
             case PostgresErrorCodes.NotNullViolation when failure.ColumnName is { Length: > 0 } column:
@@ -47,6 +48,26 @@ public static partial class RowObstacle
             default:
                 return null;
         }
+    }
+
+    /// <summary>What parts a table from those above it, when it may not change alone.</summary>
+    public static async Task<RowRemedy?> PartingAsync(NpgsqlConnection connection, string schema, string table, CancellationToken stop) =>
+        await SchemaFit.PartingAsync(connection, schema, table, stop) is { Count: > 0 } partings ? new RowRemedy(string.Join("; ", partings)) : null;
+
+    /// <summary>The table highest above that has the check: only there it can be dropped.</summary>
+    static async Task<string> OwnerAsync(NpgsqlConnection connection, string name, string check, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand("""
+            WITH RECURSIVE up AS (
+              SELECT to_regclass($1)::oid AS oid, 0 AS level
+              UNION ALL SELECT c.conrelid, level + 1 FROM up JOIN pg_inherits i ON i.inhrelid = up.oid
+                JOIN pg_constraint c ON c.conrelid = i.inhparent AND c.conname = $2 AND c.contype = 'c' AND NOT c.connoinherit)
+            SELECT format('%I.%I', n.nspname, c.relname) FROM up JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY level DESC LIMIT 1
+            """, connection)
+        {
+            Parameters = { new() { Value = name }, new() { Value = check } },
+        };
+        return await command.ExecuteScalarAsync(stop) as string ?? name;
     }
 
     /// <summary>The constraint as it was, for rows to come.</summary>

@@ -114,52 +114,45 @@ public sealed class HappeningTests(PostgresFixture postgres, ITestOutputHelper o
         INSERT INTO up (v) VALUES ('u'), ('u'); INSERT INTO down (up) SELECT max(id) FROM up; INSERT INTO loop_a VALUES ({{first}}, {{first}}); INSERT INTO loop_b VALUES ({{first}}, {{first}});
         INSERT INTO secret SELECT i, CASE WHEN i % 2 = 0 THEN 'somebody' ELSE current_user END FROM generate_series({{first}}, {{first}} + 5) i;
         INSERT INTO watched SELECT i, 'v' FROM generate_series({{first}}, {{first}} + 4) i; UPDATE watched SET v = 'true' WHERE id % 2 = 0; INSERT INTO watched_too SELECT i, 'true' FROM generate_series({{first}}, {{first}} + 4) i;
-        INSERT INTO no_more SELECT i, i % 90, 0 FROM generate_series({{first}}, {{first}} + 4) i;
+        INSERT INTO no_more SELECT i, i * 17 % 90, 0 FROM generate_series({{first}}, {{first}} + 4) i;
         """;
 
     [Fact]
-    [Trait("Run", "Full")]
     public async Task What_stands_beside_the_stream_comes_back_or_is_said_not_to()
     {
         var subscription = $"crm_sub_{Guid.NewGuid().ToString("n")[..8]}";
         await using var story = await Story.BeginAsync(postgres.Server, output, Beside.Replace("{0}", subscription, StringComparison.Ordinal), Happens(0));
-        try
+        await story.ThenAsync(Happens(100), "SELECT setval('alone', -50); SELECT nextval('round') FROM generate_series(1, 7); REFRESH MATERIALIZED VIEW z_below; REFRESH MATERIALIZED VIEW a_above");
+        await story.ThenAsync("UPDATE measured SET region = CASE region WHEN 'n' THEN 's' WHEN 's' THEN 'new' ELSE 'n' END, at = at + 10 WHERE v % 2 = 0; DELETE FROM measured WHERE v % 7 = 0",
+            "UPDATE parent SET v = 'moved' WHERE id % 2 = 0; DELETE FROM ONLY parent WHERE id = 1; UPDATE ids SET at = at + 1 WHERE id % 2 = 0; UPDATE secret SET who = 'x' WHERE id = 3; INSERT INTO scratch VALUES (2)");
+        await story.ThenAsync("TRUNCATE up RESTART IDENTITY CASCADE", "INSERT INTO up (v) VALUES ('again')");
+        await story.ThenAsync("SET crm.may = 'yes'; CREATE EVENT TRIGGER crm_forbids ON ddl_command_start EXECUTE FUNCTION forbid()",
+            "SET crm.may = 'yes'; ALTER TABLE measured DETACH PARTITION measured_s", "SET crm.may = 'yes'; CREATE TABLE measured_e PARTITION OF measured FOR VALUES IN ('e'); INSERT INTO measured VALUES ('2026-05-05', 'e', 1)",
+            "SET crm.may = 'yes'; CREATE OR REPLACE FUNCTION limit_of() RETURNS integer LANGUAGE sql STABLE AS 'SELECT 50'",
+            // The index is there only after the rows are.
+            "SET crm.may = 'yes'; CREATE INDEX named_here ON up (v); INSERT INTO points_at VALUES (1, 'named_here'), (2, 'up')", Happens(200).Replace("17 % 90", "17 % 40", StringComparison.Ordinal));
+        await story.Crm.ProtectingAsync();
+        await story.RecordAsync();
+        var last = 4;
+        await story.MustComeBackAsync(async (number, database, report) =>
         {
-            await story.ThenAsync(Happens(100), "SELECT setval('alone', -50); SELECT nextval('round') FROM generate_series(1, 7); REFRESH MATERIALIZED VIEW z_below; REFRESH MATERIALIZED VIEW a_above");
-            await story.ThenAsync("UPDATE measured SET region = CASE region WHEN 'n' THEN 's' WHEN 's' THEN 'new' ELSE 'n' END, at = at + 10 WHERE v % 2 = 0; DELETE FROM measured WHERE v % 7 = 0",
-                "UPDATE parent SET v = 'moved' WHERE id % 2 = 0; DELETE FROM ONLY parent WHERE id = 1; UPDATE ids SET at = at + 1 WHERE id % 2 = 0; UPDATE secret SET who = 'x' WHERE id = 3; INSERT INTO scratch VALUES (2)");
-            await story.ThenAsync("TRUNCATE up RESTART IDENTITY CASCADE", "INSERT INTO up (v) VALUES ('again')");
-            await story.ThenAsync("SET crm.may = 'yes'; CREATE EVENT TRIGGER crm_forbids ON ddl_command_start EXECUTE FUNCTION forbid()",
-                "SET crm.may = 'yes'; ALTER TABLE measured DETACH PARTITION measured_s", "SET crm.may = 'yes'; CREATE TABLE measured_e PARTITION OF measured FOR VALUES IN ('e'); INSERT INTO measured VALUES ('2026-05-05', 'e', 1)",
-                "SET crm.may = 'yes'; CREATE OR REPLACE FUNCTION limit_of() RETURNS integer LANGUAGE sql STABLE AS 'SELECT 50'",
-                // The index is there only after the rows are.
-                "SET crm.may = 'yes'; CREATE INDEX named_here ON up (v); INSERT INTO points_at VALUES (1, 'named_here'), (2, 'up')", Happens(200).Replace("i % 90", "i % 40", StringComparison.Ordinal));
-            await story.Crm.ProtectingAsync();
-            await story.RecordAsync();
-            var last = 4;
-            await story.MustComeBackAsync(async (number, database, report) =>
-            {
-                Assert.Equal("3|0", await AskAsync(database, "SELECT count(*) || '|' || (SELECT count(*) FROM scratch) FROM pg_matviews WHERE matviewname IN ('z_below', 'a_above', 'm_empty')"));
-                Assert.Equal(await AskAsync(database, "SELECT count(*) || '|' || sum(at) FROM ids"), await AskAsync(database, "SELECT n || '|' || s FROM a_above"));
-                Assert.Equal("f", await AskAsync(database, "SELECT left(bool_or(at * 2 IS DISTINCT FROM twice)::text, 1) FROM ids"));
-                Assert.Equal("A|R", await AskAsync(database, "SELECT string_agg(tgenabled::text, '|' ORDER BY tgname) FROM pg_trigger WHERE NOT tgisinternal AND tgname IN ('always', 'replica')"));
-                Assert.Equal("false|false", await AskAsync(database, "SELECT string_agg(convalidated::text, '|') FROM pg_constraint WHERE conrelid = 'invalid'::regclass AND contype IN ('c', 'f')"));
-                Assert.Equal("false|1", await AskAsync(database,
-                    $"SELECT (SELECT subenabled::text FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())) || '|' || (SELECT count(*) FROM pg_publication_tables WHERE pubname = 'crm_feed')"));
-                foreach (var said in new[] { "unlogged", "large objects", "sequences" })
-                    Assert.Contains(report.Fidelity, line => line.What.Contains(said, StringComparison.Ordinal) && line.Fidelity != Fidelity.Exact);
-                if (number < last)
-                    return;
-                // What its own rows contradict is there, not validated, and said; what names something that comes later is text.
-                Assert.True(report.Violations.Any(violation => violation.Statement.Contains("below", StringComparison.Ordinal)),
-                    string.Join('\n', report.Notes.Concat(report.Fidelity.Select(line => $"{line.What}: {line.Fidelity} {line.Why}"))));
-                Assert.Equal("false", await AskAsync(database, "SELECT convalidated::text FROM pg_constraint WHERE conname = 'below'"));
-            });
-        }
-        finally
-        {
-            await story.Crm.ExecuteAsync($"SET crm.may = 'yes'; DROP SUBSCRIPTION IF EXISTS {subscription}");
-        }
+            Assert.Equal("3|0", await AskAsync(database, "SELECT count(*) || '|' || (SELECT count(*) FROM scratch) FROM pg_matviews WHERE matviewname IN ('z_below', 'a_above', 'm_empty')"));
+            Assert.Equal(await AskAsync(database, "SELECT count(*) || '|' || sum(at) FROM ids"), await AskAsync(database, "SELECT n || '|' || s FROM a_above"));
+            Assert.Equal("f", await AskAsync(database, "SELECT left(bool_or(at * 2 IS DISTINCT FROM twice)::text, 1) FROM ids"));
+            Assert.Equal("A|R", await AskAsync(database, "SELECT string_agg(tgenabled::text, '|' ORDER BY tgname) FROM pg_trigger WHERE NOT tgisinternal AND tgname IN ('always', 'replica')"));
+            Assert.Equal("false|false", await AskAsync(database, "SELECT string_agg(convalidated::text, '|') FROM pg_constraint WHERE conrelid = 'invalid'::regclass AND contype IN ('c', 'f')"));
+            Assert.Equal("false|1", await AskAsync(database,
+                $"SELECT (SELECT subenabled::text FROM pg_subscription WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())) || '|' || (SELECT count(*) FROM pg_publication_tables WHERE pubname = 'crm_feed')"));
+            foreach (var said in new[] { "unlogged", "large objects", "sequences" })
+                Assert.Contains(report.Fidelity, line => line.What.Contains(said, StringComparison.Ordinal) && line.Fidelity != Fidelity.Exact);
+            if (number < last)
+                return;
+            // What its own rows contradict is there, not validated, and said; what names something that comes later is text. In a schema of
+            // another moment (a dump that DDL overtook) it may be that schema that is wrong: then it is a note.
+            var another = report.Fidelity.Any(line => line.What == "schema" && line.Fidelity != Fidelity.Exact);
+            Assert.Contains(another ? report.Notes : report.Violations.Select(violation => violation.Statement), said => said.Contains("below", StringComparison.Ordinal));
+            Assert.Equal("false", await AskAsync(database, "SELECT convalidated::text FROM pg_constraint WHERE conname = 'below'"));
+        });
     }
 
     static async Task CopyAsync(string source)

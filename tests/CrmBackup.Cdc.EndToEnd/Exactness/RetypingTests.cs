@@ -100,4 +100,33 @@ public sealed class RetypingTests(PostgresFixture postgres, ITestOutputHelper ou
         static string Sites(int id, string place) => string.Join("; ", new[] { "sites", "sites_whole" }.Select(table =>
             $"INSERT INTO {table} VALUES ({id}, ROW('{place}')::place, ARRAY[ROW('{place}')::place, NULL], 'first')"));
     }
+
+    /// <summary>Neither of two transactions sees what the other does: the one makes a table with a column of a type, the other changes that type.</summary>
+    [Fact]
+    public async Task A_table_made_while_its_type_is_changed_is_a_gap_until_it_is_read_and_no_value_of_the_wrong_shape()
+    {
+        await using var story = await Story.BeginAsync(postgres.Server, output, "CREATE TYPE pair AS (x integer, y text); CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE t (id integer PRIMARY KEY)");
+        await story.ThenAsync("INSERT INTO t VALUES (1)");
+        foreach (var (number, tableFirst) in new[] { true, false }.Index())
+        {
+            await using var maker = await OpenAsync(story.Crm.Source);
+            await using var changer = await OpenAsync(story.Crm.Source);
+            await SourceDatabase.ExecuteAsync(maker, $"BEGIN; CREATE TABLE made_{number} (id integer PRIMARY KEY, one pair, many pair[], how mood)");
+            await SourceDatabase.ExecuteAsync(changer, $"BEGIN; ALTER TYPE pair ADD ATTRIBUTE z{number} text; ALTER TYPE mood RENAME VALUE 'a{(number == 0 ? "" : "0")}' TO 'a{number}'");
+            foreach (var session in tableFirst ? new[] { maker, changer } : [changer, maker])
+                await SourceDatabase.ExecuteAsync(session, "COMMIT");
+            await story.Crm.ExecuteAsync($"INSERT INTO made_{number} SELECT i, row(i, 'y'{string.Concat(Enumerable.Repeat(", 'z'", number + 1))})::pair, ARRAY[row(i, NULL{string.Concat(Enumerable.Repeat(", NULL", number + 1))})::pair], 'a{number}' FROM generate_series(1, 20) i");
+            await story.SchemaStoredAsync();
+            await story.Crm.ProtectingAsync();
+            await story.ThenAsync($"UPDATE made_{number} SET how = 'b' WHERE id % 2 = 0");
+        }
+        await story.MustComeBackAsync();
+    }
+
+    static async Task<Npgsql.NpgsqlConnection> OpenAsync(string source)
+    {
+        var connection = new Npgsql.NpgsqlConnection(source + ";Pooling=false");
+        await connection.OpenAsync();
+        return connection;
+    }
 }

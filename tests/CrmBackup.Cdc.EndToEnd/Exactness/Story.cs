@@ -131,10 +131,20 @@ sealed class Story : IAsyncDisposable
 
     async Task DropAsync(string name)
     {
-        if (await _server.ExecuteAsync($"SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = '{name}'") is string subscription)
-            await _server.ExecuteAsync($"SET crm.may = 'yes'; DROP SUBSCRIPTION {subscription}", name);
+        await DropSubscriptionAsync(name);
         await _server.ExecuteAsync($"DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)");
     }
 
-    public async ValueTask DisposeAsync() => await Crm.DisposeAsync();
+    /// <summary>A database that has one cannot be dropped.</summary>
+    async Task DropSubscriptionAsync(string name)
+    {
+        if (await _server.ExecuteAsync($"SELECT subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = '{name}'") is string subscription)
+            await _server.ExecuteAsync($"SET crm.may = 'yes'; DROP SUBSCRIPTION {subscription}", name);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await DropSubscriptionAsync(Crm.Database);
+        await Crm.DisposeAsync();
+    }
 }

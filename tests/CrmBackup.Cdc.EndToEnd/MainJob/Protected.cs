@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text.Json;
 
@@ -16,7 +17,9 @@ sealed class Protected : IAsyncDisposable
     readonly RabbitServer? _broker;
     readonly string _folder = Directory.CreateTempSubdirectory("crmbackup-e2e-").FullName;
     readonly Dictionary<string, string> _environment = [];
-    readonly List<string> _restored = [];
+    /// <summary>Databases, by their connection strings.</summary>
+    readonly ConcurrentDictionary<string, string> _restored = [];
+    int _restores;
 
     Protected(PostgresServer server, RabbitServer? broker, string database) => (_server, _broker, Database) = (server, broker, database);
 
@@ -105,20 +108,22 @@ sealed class Protected : IAsyncDisposable
     /// <summary>The same from another vault: a copy, or what was salvaged.</summary>
     public async Task<string> RestoreFromAsync(string vault, string target, params string[] options)
     {
-        var name = $"{Database}_r{_restored.Count + 1}";
-        _restored.Add(name);
-        var result = await Crmbackup.RunAsync(
-            ["restore", "--vault", vault, "--to", target, "--target", _server.ConnectionString(name), .. options]);
+        var name = $"{Database}_r{Interlocked.Increment(ref _restores)}";
+        var connection = _server.ConnectionString(name);
+        _restored[connection] = name;
+        var result = await Crmbackup.RunAsync(["restore", "--vault", vault, "--to", target, "--target", connection, .. options]);
         if (result.ExitCode != 0)
             throw new InvalidOperationException($"restore to {target} ended with {result.ExitCode}\n{result.Output}\n{result.Errors}");
-        return _server.ConnectionString(name);
+        return connection;
     }
 
-    public async Task DropRestoredAsync()
+    public async Task DropRestoredAsync(string? only = null)
     {
-        foreach (var name in _restored)
+        foreach (var (connection, name) in _restored.Where(one => only is null || one.Key == only).ToList())
+        {
             await _server.ExecuteAsync($"DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)");
-        _restored.Clear();
+            _restored.TryRemove(connection, out string? _);
+        }
     }
 
     /// <summary>SIGTERM to all; every one must end with 0.</summary>

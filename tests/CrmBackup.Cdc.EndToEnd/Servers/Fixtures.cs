@@ -36,3 +36,7 @@ public sealed class RabbitCollection : ICollectionFixture<RabbitFixture>;
 /// <summary>For tests of both transports.</summary>
 [CollectionDefinition("servers")]
 public sealed class ServersCollection : ICollectionFixture<PostgresFixture>, ICollectionFixture<RabbitFixture>;
+
+/// <summary>The same, side by side with them.</summary>
+[CollectionDefinition("main job")]
+public sealed class MainJobCollection : ICollectionFixture<PostgresFixture>, ICollectionFixture<RabbitFixture>;

@@ -40,10 +40,10 @@ public sealed class DefinitionOrderTests
     {
         var renamedFirst = new DefinitionOrder(0);
         Assert.Null(renamedFirst.Add(101, [Change("100:102:100,101", "1255:5")]));
-        Assert.NotNull(renamedFirst.Add(100, [Change("100:102:100,101", "1259:1", "1255:5")]));
+        Assert.True(renamedFirst.Add(100, [Change("100:102:100,101", "1259:1", "1255:5")]) is { Names: true, Named: false });
         var renamedLast = new DefinitionOrder(0);
         Assert.Null(renamedLast.Add(101, [Change("100:102:100,101", "1259:1", "1255:5")]));
-        Assert.NotNull(renamedLast.Add(100, [Change("100:102:100,101", "1255:5")]));
+        Assert.True(renamedLast.Add(100, [Change("100:102:100,101", "1255:5")]) is { Names: false, Named: true });
     }
 
     [Fact]

@@ -57,8 +57,11 @@ BEGIN
     END CASE;
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object('class', class::bigint, 'oid', object::bigint, 'entries', entries,
-    'on', (SELECT coalesce(jsonb_agg(DISTINCT d.refclassid || ':' || d.refobjid), '[]')
+    -- An array, a row type: what it is made with, which is what a command names that changes it.
+    'on', (SELECT coalesce(jsonb_agg(DISTINCT u.class || ':' || u.object), '[]')
       FROM (SELECT class AS c, object AS o
         UNION SELECT (e ->> 'class')::oid, (e ->> 'oid')::oid FROM jsonb_array_elements(entries) e) x
-      JOIN pg_depend d ON d.classid = x.c AND d.objid = x.o)));
+      JOIN pg_depend d ON d.classid = x.c AND d.objid = x.o,
+      LATERAL (SELECT d.refclassid AS class, d.refobjid AS object WHERE d.refclassid <> 'pg_type'::regclass
+        UNION ALL SELECT t.class, t.object FROM crmbackup.unit_of(d.refclassid, d.refobjid) t WHERE d.refclassid = 'pg_type'::regclass AND t.class IS NOT NULL) u)));
 END $$

@@ -1,7 +1,8 @@
 CREATE OR REPLACE FUNCTION crmbackup.describe(classes oid[], objects oid[], spread boolean, renames boolean) RETURNS jsonb[]
-LANGUAGE plpgsql /*canonical*/ SET lock_timeout = 1 AS $$
+LANGUAGE plpgsql /*canonical*/ SET lock_timeout = 50 AS $$
 -- Whole definitions of objects that a command touched; (spread) of the partitions and heirs of its tables; and (renames) of what names any of
 -- these in its own definition. Parts of about a quarter megabyte. What goes beyond the limits is not described: an error, caught above.
+-- Another command may hold a lock on what is read: waited for once, within what source.lockYield lets the CRM wait for us.
 DECLARE
   seen text := pg_current_snapshot();
   began timestamptz := clock_timestamp();
