@@ -1,1 +1,22 @@
-Console.Error.WriteLine("name a benchmark"); return 2;
+using CrmBackup.Cdc.Benchmarks;
+
+// Rows of the table of figures, and what measures them: one run may fill several.
+(string[] Rows, Func<Bench, Task> Measure)[] benchmarks =
+[
+    (["drain", "drain-broker", "cost"], Drain.CrmAsync),
+    (["drain-tiny"], Drain.TinyAsync),
+];
+if (BenchOptions.Parse(args, [.. benchmarks.SelectMany(benchmark => benchmark.Rows)]) is not { } options)
+    return 2;
+var report = new Report(options);
+await using (var bench = await Bench.StartAsync(options, report))
+    foreach (var (rows, measure) in benchmarks)
+        if (rows.Intersect(options.Rows).Any())
+        {
+            Bench.Say(string.Join(", ", rows.Intersect(options.Rows)));
+            await measure(bench);
+        }
+report.Print();
+if (options.Json is { } file)
+    report.Write(file);
+return report.HasMissed ? 4 : 0;
