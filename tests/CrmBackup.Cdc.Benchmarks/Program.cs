@@ -5,6 +5,10 @@ using CrmBackup.Cdc.Benchmarks;
 [
     (["drain", "drain-broker", "cost"], Drain.CrmAsync),
     (["drain-tiny"], Drain.TinyAsync),
+    (["base"], Base.MeasureAsync),
+    (["lag"], Lag.MeasureAsync),
+    (["overhead"], Overhead.MeasureAsync),
+    (["restore", "size"], Restore.MeasureAsync),
 ];
 if (BenchOptions.Parse(args, [.. benchmarks.SelectMany(benchmark => benchmark.Rows)]) is not { } options)
     return 2;

@@ -65,9 +65,36 @@ sealed class Source(Bench bench, string database)
             await CrmbackupAsync("wait", "--protected", "--timeout", "600s");
             await run.StopAsync();
         }
+        await SaveAsync();
+    }
+
+    /// <summary>What <see cref="SetBackAsync"/> comes back to. Nothing runs.</summary>
+    public async Task SaveAsync()
+    {
         await CopySlotAsync(Slot, SavedSlot);
-        await bench.ToolAsync("/bin/cp", "-a", Vault, Vault + ".saved");
-        await bench.ToolAsync("/bin/cp", "-a", State, State + ".saved");
+        foreach (var folder in new[] { Vault, State })
+            await bench.ToolAsync("/bin/cp", "-a", folder, folder + ".saved");
+    }
+
+    /// <summary>Makes row changes by <c>backlog.sql</c> and a mark after them.</summary>
+    /// <returns>Their number.</returns>
+    public async Task<long> WorkAsync(int changes, string mark)
+    {
+        Bench.Say($"{changes:N0} row changes");
+        var made = (string)(await bench.FillAsync(database,
+            $"SET bench.changes = '{changes}'", Bench.Sql("backlog.sql"), "SELECT current_setting('bench.changes')"))!;
+        await bench.Server.ExecuteAsync($"SELECT crmbackup.mark('{mark}')", database);
+        await bench.Server.ExecuteAsync("CHECKPOINT", database);
+        return long.Parse(made);
+    }
+
+    /// <summary>Rows and a hash of every row's text, table by table, as PostgreSQL itself tells.</summary>
+    public async Task<string> TruthAsync(string of)
+    {
+        var tables = (string)(await bench.Server.ExecuteAsync(
+            "SELECT string_agg(format('SELECT %L, count(*), sum(hashtextextended(t::text, 0)::numeric) FROM %I.%I t', relname, nspname, relname), ' UNION ALL ' ORDER BY relname) "
+            + "FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname = 'public'", of))!;
+        return (string)(await bench.FillAsync(of, "SET timezone = 'UTC'", $"SELECT string_agg(t::text, ' ') FROM ({tables}) t"))!;
     }
 
     /// <summary>Vault, state and slot as they were.</summary>

@@ -19,9 +19,20 @@ sealed class VaultWatch
     /// <summary>Events in the log segments of the commits since.</summary>
     public long Events { get; private set; }
 
+    /// <summary>Log segments of the commits since, and when each was seen to be committed.</summary>
+    public List<(string Path, DateTimeOffset Seen)> Logs { get; } = [];
+
+    /// <summary>Bases that became whole in the commits since.</summary>
+    public int Bases { get; private set; }
+
     /// <summary>Takes commits as they come, until one names the mark.</summary>
     /// <param name="alive">The processes that must bring it.</param>
-    public async Task UntilMarkAsync(string mark, params Run[] alive)
+    public Task UntilMarkAsync(string mark, params Run[] alive) =>
+        UntilAsync(commit => Items(commit, "marks").Any(known => known.GetProperty("name").GetString() == mark), alive);
+
+    public Task UntilBasesAsync(int bases, params Run[] alive) => UntilAsync(_ => Bases >= bases, alive);
+
+    async Task UntilAsync(Func<JsonElement, bool> last, Run[] alive)
     {
         while (true)
         {
@@ -29,16 +40,18 @@ sealed class VaultWatch
             {
                 if (alive.FirstOrDefault(run => run.HasEnded) is { } ended)
                     throw new InvalidOperationException($"{ended} has ended\n{ended.Said}");
-                await Task.Delay(5);
+                await Task.Delay(2);
                 continue;
             }
-            foreach (var added in Items(commit, "add"))
-                if (added.GetProperty("kind").GetString() == "Log")
-                    Events += added.GetProperty("rows").GetInt64();
-            if (Items(commit, "marks").Any(known => known.GetProperty("name").GetString() == mark))
+            Logs.AddRange(Items(commit, "add").Where(IsLog).Select(added => (added.GetProperty("path").GetString()!, DateTimeOffset.UtcNow)));
+            Events += Items(commit, "add").Where(IsLog).Sum(added => added.GetProperty("rows").GetInt64());
+            Bases += Items(commit, "bases").Count();
+            if (last(commit))
                 return;
         }
     }
+
+    static bool IsLog(JsonElement added) => added.GetProperty("kind").GetString() == "Log";
 
     static IEnumerable<JsonElement> Items(JsonElement commit, string list) => commit.TryGetProperty(list, out var items) ? items.EnumerateArray() : [];
 

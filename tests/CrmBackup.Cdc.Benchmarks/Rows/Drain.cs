@@ -7,7 +7,7 @@ namespace CrmBackup.Cdc.Benchmarks;
 static class Drain
 {
     const string Mark = "drained";
-    const int Changes = 1_500_000;
+    public const int Changes = 1_500_000;
     const int TinyTransactions = 200_000;
     const int MessagesMax = 10;
     /// <summary>So long that it never comes while something is measured.</summary>
@@ -27,9 +27,7 @@ static class Drain
     {
         var source = await Source.CrmAsync(bench, bench.Options.Scale);
         await source.ProtectAsync();
-        Bench.Say("the backlog");
-        var changes = long.Parse((string)(await bench.FillAsync(source.Database,
-            $"SET bench.changes = '{bench.Options.Scaled(Changes)}'", Bench.Sql("backlog.sql"), "SELECT current_setting('bench.changes')"))!);
+        var changes = await source.WorkAsync(bench.Options.Scaled(Changes), Mark);
         var end = await EndAsync(bench, source);
         List<Sample> read = [], off = [], on = [], broker = [];
         var cost = new List<(double Archived, double Settled, double Millions)>();
@@ -86,6 +84,8 @@ static class Drain
         await bench.Server.ExecuteAsync($"ALTER DATABASE \"{source.Database}\" SET synchronous_commit = off");
         await bench.ToolAsync("pgbench", "-n", "-c", $"{clients}", "-t", $"{transactions / clients}", source.Database);
         var changes = transactions * 4L;
+        await bench.Server.ExecuteAsync($"SELECT crmbackup.mark('{Mark}')", source.Database);
+        await bench.Server.ExecuteAsync("CHECKPOINT");
         var end = await EndAsync(bench, source);
         List<Sample> read = [], ours = [];
         await bench.RoundsAsync(async _ =>
@@ -99,14 +99,9 @@ static class Drain
         bench.Report.Add("drain-tiny", "settle off / pg_recvlogical", "×", Ratios(read, ours), Limit.Least(1.2));
     }
 
-    /// <summary>The mark after the backlog, by which its end is known in the vault, and where it is for others.</summary>
-    static async Task<string> EndAsync(Bench bench, Source source)
-    {
-        await bench.Server.ExecuteAsync($"SELECT crmbackup.mark('{Mark}')", source.Database);
-        var end = (string)(await bench.Server.ExecuteAsync("SELECT pg_current_wal_flush_lsn()::text", source.Database))!;
-        await bench.Server.ExecuteAsync("CHECKPOINT");
-        return end;
-    }
+    /// <summary>Where the backlog ends, for those who know no marks.</summary>
+    static async Task<string> EndAsync(Bench bench, Source source) =>
+        (string)(await bench.Server.ExecuteAsync("SELECT pg_current_wal_flush_lsn()::text", source.Database))!;
 
     static IEnumerable<double> Ratios(List<Sample> of, List<Sample> against) => of.Zip(against, (left, right) => left.Seconds / right.Seconds);
 
