@@ -54,6 +54,8 @@ public sealed class SourceRelay : IDisposable
         }
     }
 
+    /// <summary>Connects on a thread of its own: a socket that was ever used asynchronously stays with the runtime's epoll, which is then woken
+    /// for every row that the walsender sends, whoever reads it (measured: a wake and two thread switches for 2.6 rows).</summary>
     static async Task<Socket> ConnectAsync(string host, int port, CancellationToken stop)
     {
         var socket = IsFolder(host)
@@ -61,22 +63,40 @@ public sealed class SourceRelay : IDisposable
             : new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
-            if (IsFolder(host))
-            {
-                await socket.ConnectAsync(new UnixDomainSocketEndPoint(Path.Combine(host, $".s.PGSQL.{port}")), stop);
-                return socket;
-            }
-            await socket.ConnectAsync(host, port, stop);
-            // A server that vanished without a word is noticed within two minutes.
-            socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
-            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 30);
-            socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 10);
+            var connected = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            StartThread(() => Connect(socket, host, port, connected), "crmbackup relay, connecting");
+            await using (stop.Register(socket.Dispose))
+                await connected.Task;
             return socket;
         }
         catch
         {
             socket.Dispose();
+            stop.ThrowIfCancellationRequested();
             throw;
+        }
+    }
+
+    static void Connect(Socket socket, string host, int port, TaskCompletionSource connected)
+    {
+        try
+        {
+            if (IsFolder(host))
+                socket.Connect(new UnixDomainSocketEndPoint(Path.Combine(host, $".s.PGSQL.{port}")));
+            else
+            {
+                socket.Connect(host, port);
+                // A server that vanished without a word is noticed within two minutes.
+                socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+                socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 30);
+                socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 10);
+            }
+            connected.SetResult();
+        }
+        catch (Exception failure)
+        {
+            // Told to the one who waits.
+            connected.SetException(failure);
         }
     }
 
