@@ -15,6 +15,6 @@ case " $* " in *" drain-broker "* | *" lag "*) need rabbit ;; esac
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-dotnet publish "$root/src/CrmBackup.Cdc.Cli" -c Release -o "$work/crmbackup" --nologo -v q >&2
+dotnet publish "$root/src/CrmBackup.Cdc.Cli" -c Release --use-current-runtime --no-self-contained -o "$work/crmbackup" --nologo -v q >&2
 dotnet build "$root/tests/CrmBackup.Cdc.Benchmarks" -c Release --nologo -v q >&2
 dotnet exec "$root/artifacts/bin/CrmBackup.Cdc.Benchmarks/release/CrmBackup.Cdc.Benchmarks.dll" --crmbackup "$work/crmbackup/crmbackup" "$@"
