@@ -87,7 +87,8 @@ sealed record TrueState(string Lsn, DateTimeOffset Time, IReadOnlyDictionary<str
         await command.ExecuteNonQueryAsync();
     }
 
-    static async Task<List<string>> ListAsync(NpgsqlConnection connection, string sql)
+    /// <summary>A query's first column.</summary>
+    internal static async Task<List<string>> ListAsync(NpgsqlConnection connection, string sql)
     {
         await using var command = new NpgsqlCommand(sql, connection);
         await using var reader = await command.ExecuteReaderAsync();

@@ -24,9 +24,9 @@ sealed record RecordedMoment(
         await connection.OpenAsync();
         await using (var settings = new NpgsqlCommand(Canonical, connection))
             await settings.ExecuteNonQueryAsync();
-        var lsn = (await ListAsync(connection, "SELECT pg_current_wal_insert_lsn()::text"))[0];
-        var time = DateTimeOffset.Parse((await ListAsync(connection, "SELECT clock_timestamp()::text"))[0]);
-        var tableNames = await ListAsync(connection, """
+        var lsn = (await TrueState.ListAsync(connection, "SELECT pg_current_wal_insert_lsn()::text"))[0];
+        var time = DateTimeOffset.Parse((await TrueState.ListAsync(connection, "SELECT clock_timestamp()::text"))[0]);
+        var tableNames = await TrueState.ListAsync(connection, """
             SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'crmbackup')
             """);
@@ -34,21 +34,21 @@ sealed record RecordedMoment(
         foreach (var name in tableNames)
         {
             // By name: their order is the schema's business, which is compared where it is said to be exact.
-            var columns = await ListAsync(connection, $"""
+            var columns = await TrueState.ListAsync(connection, $"""
                 SELECT quote_ident(attname) || ' ' || format_type(atttypid, atttypmod) FROM pg_attribute
                 WHERE attrelid = '{name.Replace("'", "''")}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
                 ORDER BY attname
                 """);
-            var names = await ListAsync(connection, $"""
+            var names = await TrueState.ListAsync(connection, $"""
                 SELECT quote_ident(attname) FROM pg_attribute
                 WHERE attrelid = '{name.Replace("'", "''")}'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
                 ORDER BY attname
                 """);
-            var rows = await ListAsync(connection, $"SELECT t::text FROM (SELECT {string.Join(", ", names)} FROM ONLY {name}) t");
+            var rows = await TrueState.ListAsync(connection, $"SELECT t::text FROM (SELECT {string.Join(", ", names)} FROM ONLY {name}) t");
             tables[name] = [string.Join(", ", columns), .. rows.Select(Short).Order(StringComparer.Ordinal)];
         }
         var sequences = new Dictionary<string, KnownSequence>();
-        foreach (var line in await ListAsync(connection, """
+        foreach (var line in await TrueState.ListAsync(connection, """
             SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) || E'\t' || coalesce(last_value, 0)
                 || E'\t' || CASE WHEN a.attname IS NULL THEN 'SELECT ''0''' ELSE format('SELECT coalesce(max(%I), 0)::text FROM ONLY %s', a.attname, a.attrelid::regclass) END
             FROM pg_sequences s
@@ -58,7 +58,7 @@ sealed record RecordedMoment(
             WHERE schemaname <> 'crmbackup'
             """))
             if (line.Split('\t') is [var name, var last, var used])
-                sequences[name] = new KnownSequence(long.Parse(last), long.Parse((await ListAsync(connection, used))[0]));
+                sequences[name] = new KnownSequence(long.Parse(last), long.Parse((await TrueState.ListAsync(connection, used))[0]));
         return new RecordedMoment(lsn, time, tables, sequences, schema ? await SchemaAsync(server, connection) : "");
     }
 
@@ -94,16 +94,6 @@ sealed record RecordedMoment(
 
     static string Short(string line) => line.Length <= LineMax ? line
         : line[..LineMax] + "… " + Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(line)))[..16];
-
-    static async Task<List<string>> ListAsync(NpgsqlConnection connection, string sql)
-    {
-        await using var command = new NpgsqlCommand(sql, connection);
-        await using var reader = await command.ExecuteReaderAsync();
-        var lines = new List<string>();
-        while (await reader.ReadAsync())
-            lines.Add(reader.GetValue(0).ToString() ?? "");
-        return lines;
-    }
 
     public static async Task<string> SchemaAsync(PostgresServer server, string connectionString)
     {
