@@ -54,6 +54,10 @@ public sealed record StreamOpened(
     /// <summary>Why capture made the slot anew, in words; null when it did not.</summary>
     public string? Renewed { get; init; }
 
+    /// <summary>The slot was made anew because the source has another history than the vault, or cannot show that it has the same: what its
+    /// tables and transactions are called says nothing about those in the vault.</summary>
+    public bool OtherHistory { get; init; }
+
     /// <summary>Where the timeline of the archive's position ended, when the source is on a later one.</summary>
     public Lsn? BranchedAt { get; init; }
 }
@@ -154,10 +158,18 @@ public abstract record ArchiveRequest
 /// <param name="At">Null when the vault is empty.</param>
 /// <param name="CatalogSeen">The snapshot of the last <see cref="Core.CatalogSeen"/> that the vault knows.</param>
 public sealed record StartStream(
-    Guid Epoch, Guid Vault, ulong SystemIdentifier, Position? At, Guid? Incarnation, string? CatalogSeen = null) : ArchiveRequest;
+    Guid Epoch, Guid Vault, ulong SystemIdentifier, Position? At, Guid? Incarnation, string? CatalogSeen = null) : ArchiveRequest
+{
+    /// <summary>With which the stream must begin; null when the vault has none on this timeline and slot.</summary>
+    public Anchor? Anchor { get; init; }
+}
 
-/// <summary>Everything up to here is on the medium: the slot may advance.</summary>
-public sealed record DurableAt(Guid Epoch, Position At) : ArchiveRequest;
+/// <summary>Everything up to here is on the medium: the slot may advance, but not past the anchor.</summary>
+public sealed record DurableAt(Guid Epoch, Position At) : ArchiveRequest
+{
+    /// <summary>Null: there is none, and the slot may advance all the way.</summary>
+    public Anchor? Anchor { get; init; }
+}
 
 /// <summary>Read rows of one table in one short transaction.</summary>
 /// <param name="FromPage">First heap page, inclusive.</param>

@@ -90,7 +90,12 @@ public readonly record struct SequenceName(string Schema, string Name);
 public sealed record WriterIdentity(Guid Id, int Epoch, string Host, int Pid);
 
 /// <summary>Everything before or at this position is part of the vault.</summary>
-public sealed record CoveredTo(Position Position, SourceTime? SourceTime);
+public sealed record CoveredTo(Position Position, SourceTime? SourceTime)
+{
+    /// <summary>By which the source is recognised when it is read again; null when the vault holds no transaction of this slot, or does not
+    /// know it for the newest.</summary>
+    public Anchor? Anchor { get; init; }
+}
 
 /// <summary>The lists of one commit. An empty list is not written; a list that is not there (the JSON reader
 /// gives null) is empty. <see cref="VaultState"/> folds them.</summary>

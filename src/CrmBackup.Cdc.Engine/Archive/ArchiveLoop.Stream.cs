@@ -29,6 +29,8 @@ public sealed partial class ArchiveLoop
         _inventory = null;
         _looks.Clear();
         _silent = false;
+        // Until the tables of now are known.
+        IsProtecting = false;
         // What was sampled and not committed is known to nobody.
         _sequences.Clear();
         _bases.ForgetOrders();
@@ -37,7 +39,10 @@ public sealed partial class ArchiveLoop
         var incarnation = _vault.State.Settings.TryGetValue(Setting.Incarnation, out var known) ? Guid.Parse(known) : (Guid?)null;
         // As the vault knows it: what was judged and not committed is judged once more.
         _catalog = new CatalogDesk(_vault.State);
-        _asked = new StartStream(_epoch.Epoch, _vault.Identity.Id, _vault.Identity.SystemIdentifier, Durable, incarnation, _catalog.Seen);
+        _asked = new StartStream(_epoch.Epoch, _vault.Identity.Id, _vault.Identity.SystemIdentifier, Durable, incarnation, _catalog.Seen)
+        {
+            Anchor = _vault.State.CoveredTo?.Anchor,
+        };
         _logger.StreamAsked(Durable, _epoch.Epoch);
         await AskAgainAsync(stop);
     }
@@ -152,23 +157,15 @@ public sealed partial class ArchiveLoop
         _logger.StreamIsOpen(opened.Database, opened.ServerVersion, opened.StartedAt);
         var state = _vault.State;
         _tables = new SourceTables(state, opened.StartedAt.Lsn);
-        _reader = new EventReader(_tables, _events, _pending,
-            new DefinitionOrder(state.Segments.Values.Select(segment => segment.MaxXid).DefaultIfEmpty().Max()), opened.StartedAt);
+        var gap = Durable is { } ends ? GapBefore(opened, header, ends) : null;
+        _reader = new EventReader(_tables, _events, _pending, new DefinitionOrder(state.Segments.Values.Select(segment => segment.MaxXid).DefaultIfEmpty().Max()),
+            opened.StartedAt, gap is null ? state.CoveredTo?.Anchor : null);
         _schema = new SchemaDesk(state, opened.StartedAt, _options.SchemaQuiet);
         _origin = new SegmentOrigin(_vault.Identity.Id, VaultFormat.Current, _vault.Identity.SystemIdentifier, opened.StartedAt.Timeline);
         _answers.Reset(_epoch.Epoch, _origin);
         _foreignSeen = 0;
-        if (Durable is { } durable)
-        {
-            var otherDatabase = Changed(Setting.DatabaseOid, header.DatabaseOid.ToString());
-            var reason = otherDatabase ? "the database was replaced by another one"
-                : opened.StartedAt.Timeline != durable.Timeline ? OtherTimeline(opened, durable)
-                : Changed(Setting.Incarnation, opened.Incarnation.ToString()) ? opened.Renewed is { } why ? $"the slot was made anew: {why}" : "the slot was made anew"
-                : opened.StartedAt.Lsn != durable.Lsn ? $"the slot is at {opened.SlotAt}, the vault ends at {durable}"
-                : null;
-            if (reason is not null)
-                DatabaseGap(durable, opened.StartedAt, reason, otherDatabase);
-        }
+        if (gap is { } between)
+            DatabaseGap(Durable!.Value, opened.StartedAt, between.Reason, between.OtherTables);
         ResumeBases();
         Set(Setting.DatabaseOid, header.DatabaseOid.ToString());
         Set(Setting.Incarnation, opened.Incarnation.ToString());
@@ -176,6 +173,18 @@ public sealed partial class ArchiveLoop
         Set(Setting.ServerVersion, opened.ServerVersion.ToString());
         if (Reductions.Change(state, opened.StartedAt, opened.Fidelity) is { } reductions)
             _pending.Settings[reductions.Key] = reductions.Value;
+    }
+
+    /// <returns>Why the stream does not continue what the vault holds, and whether its tables are others; null when it does.</returns>
+    (string Reason, bool OtherTables)? GapBefore(StreamOpened opened, BlockHeader header, Position durable)
+    {
+        if (Changed(Setting.DatabaseOid, header.DatabaseOid.ToString()))
+            return ("the database was replaced by another one", true);
+        if (opened.StartedAt.Timeline != durable.Timeline)
+            return (OtherTimeline(opened, durable), false);
+        if (Changed(Setting.Incarnation, opened.Incarnation.ToString()))
+            return (opened.Renewed is { } why ? $"the slot was made anew: {why}" : "the slot was made anew", opened.OtherHistory);
+        return opened.StartedAt.Lsn != durable.Lsn ? ($"the slot is at {opened.SlotAt}, the vault ends at {durable}", false) : null;
     }
 
     /// <summary>Positions of the two do not compare: what is settled of the old one says nothing of the new.</summary>
@@ -191,7 +200,8 @@ public sealed partial class ArchiveLoop
             : $"the source is on timeline {younger} now, which left timeline {durable.Timeline} at {left}";
     }
 
-    void DatabaseGap(Position after, Position from, string reason, bool otherDatabase)
+    /// <param name="otherTables">None of the tables is one that the vault knows, whatever its OID.</param>
+    void DatabaseGap(Position after, Position from, string reason, bool otherTables)
     {
         _logger.GapOpened(GapScope.Database, 0, after, reason);
         _catalog!.Forget();
@@ -199,11 +209,8 @@ public sealed partial class ArchiveLoop
         if (_schema!.Changed(from, described: false, _clock.GetUtcNow()) is { } ended)
             _pending.Schemas.Add(ended with { Until = after });
         _pending.Settings[SchemaDesk.LastDdl] = from.Lsn.ToString();
-        if (!otherDatabase)
-            return;
-        foreach (var shape in _tables!.Live.ToList())
-            _tables.Drop(shape.Oid);
-        _pending.Relations.AddRange(_tables.Commit(from.Lsn));
+        if (otherTables)
+            _pending.Relations.AddRange(_tables!.EndAll(from.Lsn));
     }
 
     bool Changed(string setting, string value) =>
@@ -265,11 +272,11 @@ public sealed partial class ArchiveLoop
         if (_catalog?.Kept() is { } look)
             _pending.Settings[CatalogDesk.SettingName] = look;
         FailPoint.Hit(FailPoint.BeforeCommit);
-        await _writer.CommitAsync(_pending.Take(new CoveredTo(_reader!.Position, _reader.Time)), stop);
+        await _writer.CommitAsync(_pending.Take(new CoveredTo(_reader!.Position, _reader.Time) { Anchor = _reader.Anchor }), stop);
         FailPoint.Hit(FailPoint.BeforeConfirm);
         _lastCommit = _clock.GetUtcNow();
         _logger.Durable(_vault.State.Head, rows, _reader.Position);
-        await _log.RequestAsync(new DurableAt(_epoch.Epoch, _reader.Position), stop);
+        await _log.RequestAsync(new DurableAt(_epoch.Epoch, _reader.Position) { Anchor = _reader.Anchor }, stop);
     }
 }
 

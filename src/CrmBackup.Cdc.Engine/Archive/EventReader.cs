@@ -6,7 +6,7 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Turns the entries of the stream into events of the open log segment and into what the next commit says. Holds the state of
 /// one epoch: after any doubt it is thrown away and made anew from the vault.</summary>
 sealed partial class EventReader(
-    SourceTables tables, LogSegmentBuilder events, PendingCommit pending, DefinitionOrder definitions, Position start)
+    SourceTables tables, LogSegmentBuilder events, PendingCommit pending, DefinitionOrder definitions, Position start, Anchor? anchor = null)
 {
     const string OwnSchema = "crmbackup";
     readonly HashSet<uint> _own = [];
@@ -36,6 +36,9 @@ sealed partial class EventReader(
     public Position Position { get; private set; } = start;
 
     public SourceTime? Time { get; private set; }
+
+    /// <summary>The newest complete transaction that the server will send again when it is asked from here.</summary>
+    public Anchor? Anchor { get; private set; } = anchor;
 
     public bool InTransaction => _begin is not null;
 
@@ -118,6 +121,9 @@ sealed partial class EventReader(
         var before = Position;
         Position = Position with { Lsn = commit.End };
         Time = commit.Time;
+        // One that was streamed, and of which nothing is left, is not sent a second time.
+        if (_ordinal > 0 || begin.End.IsNone)
+            Anchor = new Anchor(begin.CommitRecord, commit.End, begin.Xid, commit.Time);
         pending.Relations.AddRange(tables.Commit(commit.End, number => _born.Contains(number) || _unexplained.Contains(number)));
         _lost.AddRange(_untold.Where(one => !_born.Contains(one.Key)).Select(one => (one.Key, one.Value)));
         if (_ddl)

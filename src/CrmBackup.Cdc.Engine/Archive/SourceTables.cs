@@ -120,6 +120,16 @@ sealed class SourceTables
         return dropped;
     }
 
+    /// <summary>The stream begins with another database, or another history of this one: every relation ended. What has the OID of one is
+    /// another.</summary>
+    public IReadOnlyList<RelationShape> EndAll(Lsn at)
+    {
+        foreach (var oid in _current.Keys.ToList())
+            Drop(oid);
+        _dropped.Clear();
+        return Commit(at);
+    }
+
     /// <summary>The open transaction committed: its shapes, now with their position. A relation that the first inventory lists and the
     /// stream did not make was there when the stream began: no state without it is one of the source.</summary>
     /// <param name="made">Numbers of the relations that this transaction made, as far as is known; null = none.</param>

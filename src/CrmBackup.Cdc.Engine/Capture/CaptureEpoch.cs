@@ -17,7 +17,7 @@ sealed class CaptureEpoch(
     readonly Lock _lock = new();
     StreamSession? _session;
     Lsn _sent = request.At?.Lsn ?? Lsn.None;
-    Position? _durable;
+    (Position At, Anchor? Anchor)? _durable;
     CancellationTokenSource? _letGo;
     StreamRefusedException? _refused;
     bool _mendingFailed;
@@ -40,16 +40,17 @@ sealed class CaptureEpoch(
     }
 
     /// <summary>Invariant: durable &lt;= sent, and neither moves back.</summary>
-    public void MarkDurable(Position at)
+    public void MarkDurable(DurableAt durable)
     {
+        var at = durable.At;
         lock (_lock)
         {
             Invariant.Holds(at.Lsn <= _sent, $"the archive has {at} durable, capture sent no more than {_sent}");
             // Requests may come twice.
-            if (_durable is { } before && at.Lsn <= before.Lsn)
+            if (_durable is { } before && at.Lsn <= before.At.Lsn)
                 return;
-            _durable = at;
-            _session?.Confirm(at);
+            _durable = (at, durable.Anchor);
+            _session?.Confirm(at, durable.Anchor);
         }
     }
 
@@ -75,6 +76,7 @@ sealed class CaptureEpoch(
     {
         WalSenderPid = walSenderBefore;
         var pause = _firstPause;
+        string? said = null;
         using var letGo = new CancellationTokenSource();
         lock (_lock)
             _letGo = letGo;
@@ -91,8 +93,9 @@ sealed class CaptureEpoch(
                     return;
                 }
                 if (received)
-                    pause = _firstPause;
-                logger.StreamInterrupted(pause, failure.Message);
+                    (pause, said) = (_firstPause, null);
+                if (failure.Message != said)
+                    logger.StreamInterrupted(pause, said = failure.Message);
                 await Task.Delay(pause, clock, stop);
                 pause = pause * 2 < options.RetryMax ? pause * 2 : options.RetryMax;
             }
@@ -131,30 +134,45 @@ sealed class CaptureEpoch(
         {
             return (let, received);
         }
-        catch (SlotLostException lost)
+        catch (Exception failure) when (!stop.IsCancellationRequested)
         {
-            // Rule 10: the archive records the gap and reads new bases, without a person.
-            logger.SlotMadeAnew(lost.Message);
-            await source.MakeSlotAnewAsync(lost, stop);
-            return (lost, received);
+            return (await CureAsync(failure, stop), received);
         }
-        catch (StreamRefusedException refused) when (refused.PublicationIsMissing)
+    }
+
+    /// <summary>Does what makes another try worth it. Whatever is not known to be cured, by that or by time, is thrown.</summary>
+    /// <returns>The failure that another try is to follow: the source may also have gone away in the middle of the cure.</returns>
+    async Task<Exception> CureAsync(Exception failure, CancellationToken stop)
+    {
+        try
         {
-            return (await MendAsync(new SetupDamagedException(refused.Message), stop), received);
+            switch (failure)
+            {
+                // Rule 10: the archive records the gap and reads new bases, without a person.
+                case SlotLostException lost: return await MakeSlotAnewAsync(lost, stop);
+                case OtherHistoryException other: return await MakeSlotAnewAsync(SlotLostException.OfOtherHistory(Facts!.Slot, other), stop);
+                case StreamRefusedException { PublicationIsMissing: true } refused: return await MendAsync(new SetupDamagedException(refused.Message), stop);
+                case StreamRefusedException refused: return await SkipWhenStuckAsync(refused, stop);
+                case SetupDamagedException damaged: return await MendAsync(damaged, stop);
+                default:
+                    if (failure is ChangeLogInterruptedException or SetupRenewedException or SourceBehindException || Transience.IsTransient(failure))
+                        return failure;
+                    break;
+            }
         }
-        catch (StreamRefusedException refused)
+        catch (Exception away) when (!stop.IsCancellationRequested && Transience.IsTransient(away))
         {
-            return (await SkipWhenStuckAsync(refused, stop), received);
+            return away;
         }
-        catch (SetupDamagedException damaged)
-        {
-            return (await MendAsync(damaged, stop), received);
-        }
-        catch (Exception failure) when (!stop.IsCancellationRequested
-            && (failure is ChangeLogInterruptedException or SetupRenewedException || Transience.IsTransient(failure)))
-        {
-            return (failure, received);
-        }
+        System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(failure);
+        throw failure;
+    }
+
+    async Task<SlotLostException> MakeSlotAnewAsync(SlotLostException lost, CancellationToken stop)
+    {
+        logger.SlotMadeAnew(lost.Message);
+        await source.MakeSlotAnewAsync(lost, WalSenderPid, stop);
+        return lost;
     }
 
     /// <summary>Once more; when the same transaction is refused for the same reason a second time, the slot is advanced past it (rule 9).</summary>
@@ -182,7 +200,9 @@ sealed class CaptureEpoch(
     StreamStart Start()
     {
         lock (_lock)
-            return new StreamStart(
-                request.SystemIdentifier, _durable ?? request.At, request.Incarnation, WalSenderPid, request.CatalogSeen);
+        {
+            var (at, anchor) = _durable is { } durable ? (durable.At, durable.Anchor) : (request.At, request.Anchor);
+            return new StreamStart(request.SystemIdentifier, at, request.Incarnation, WalSenderPid, request.CatalogSeen) { Anchor = anchor };
+        }
     }
 }

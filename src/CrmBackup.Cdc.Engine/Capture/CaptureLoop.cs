@@ -81,7 +81,7 @@ public sealed class CaptureLoop
                 await EndAsync(running);
                 return Begin(start, stop);
             case DurableAt durable when durable.Epoch == running?.Epoch.Id:
-                running.Epoch.MarkDurable(durable.At);
+                running.Epoch.MarkDurable(durable);
                 return running;
             case ReadBaseChunk chunk when chunk.Epoch == running?.Epoch.Id:
                 running.Epoch.Carry(chunk);

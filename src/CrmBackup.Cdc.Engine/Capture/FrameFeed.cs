@@ -31,6 +31,12 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
 
     public int Staged => _staged.Count;
 
+    /// <summary>The last transaction was so large that it was staged.</summary>
+    public bool LastWasStaged { get; private set; }
+
+    /// <summary>Tables and types that the server told before the first transaction that was taken: told in it.</summary>
+    public IReadOnlyList<byte[]> ToldBefore { private get; set; } = [];
+
     /// <summary>Marks and barriers so far: moments that somebody means to come back to.</summary>
     public long Moments { get; private set; }
 
@@ -78,6 +84,9 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
         var commitRecord = reader.Lsn();
         var time = SourceTime.FromPostgres(reader.Int64());
         Begin(new BeginEntry(TransactionIds.Resolve(reader.UInt32(), RecentXid), commitRecord, Lsn.None, time));
+        foreach (var told in ToldBefore)
+            lane.Add(told);
+        ToldBefore = [];
     }
 
     void Begin(BeginEntry begin)
@@ -106,7 +115,7 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
             _ddlAt = record;
         lane.Add(frame);
         lane.Completed = end;
-        InTransaction = false;
+        InTransaction = LastWasStaged = false;
     }
 
     void Message(ReadOnlySpan<byte> frame)
@@ -209,6 +218,7 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
                 await publish();
         }
         Commit(committed.CommitFrame);
+        LastWasStaged = true;
     }
 
     public void Dispose()

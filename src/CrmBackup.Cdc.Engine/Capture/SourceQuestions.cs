@@ -36,7 +36,8 @@ sealed class SourceQuestions(ISourceSession source, CaptureOptions options, Time
     /// <param name="received">End of the last transaction received.</param>
     /// <param name="taken">Frames taken.</param>
     /// <param name="moments">Marks and barriers among them.</param>
-    public void AskWhenDue(Lsn received, long taken, long moments)
+    /// <param name="anchor">A new transaction is wanted, to begin with when the stream is opened again.</param>
+    public void AskWhenDue(Lsn received, long taken, long moments, bool anchor)
     {
         if (_asked is not null)
             return;
@@ -45,11 +46,13 @@ sealed class SourceQuestions(ISourceSession source, CaptureOptions options, Time
             return;
         _askedAt = clock.GetTimestamp();
         (_takenAtSample, _momentsAtSample) = (taken, moments);
-        _asked = AskAsync(received, taken, moved);
+        _asked = AskAsync(received, taken, moved, anchor);
     }
 
-    async Task<SourceAnswer> AskAsync(Lsn received, long taken, bool sequences)
+    async Task<SourceAnswer> AskAsync(Lsn received, long taken, bool sequences, bool anchor)
     {
+        if (anchor)
+            await source.WriteAnchorAsync(_ending.Token);
         var sampled = sequences ? await source.SampleSequencesAsync(_ending.Token) : null;
         var moment = await source.LookAsync(_ending.Token);
         var (catalog, canMend) = await source.LookAtCatalogAsync(moment, _ending.Token);

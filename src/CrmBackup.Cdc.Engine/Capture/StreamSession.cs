@@ -9,6 +9,8 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>One opened stream: moves frames from the slot to the change log until either ends.</summary>
 sealed class StreamSession : IAsyncDisposable
 {
+    /// <summary>One WAL segment.</summary>
+    const ulong AnchorBytes = 16 << 20;
     readonly CaptureEpoch _epoch;
     readonly CaptureOptions _options;
     readonly TimeProvider _clock;
@@ -72,12 +74,13 @@ sealed class StreamSession : IAsyncDisposable
         }
     }
 
-    public void Confirm(Position durable)
+    /// <summary>The slot stays where the server sends the anchor again.</summary>
+    public void Confirm(Position durable, Anchor? anchor)
     {
         Invariant.Holds(durable.Timeline == Timeline, $"the archive has {durable} durable, the stream is on timeline {Timeline}");
         // In a gap the slot is already beyond what the archive had.
-        if (durable.Lsn > _source.Opened.StartedAt.Lsn)
-            _source.Confirm(durable.Lsn);
+        if (durable.Lsn > _source.Opened.StartedAt.Lsn && (anchor?.CommitRecord ?? durable.Lsn) is var upTo && upTo > _source.BeginsAt.Lsn)
+            _source.Confirm(upTo);
     }
 
     public void Carry(ArchiveRequest order) => _orders.Carry(order);
@@ -96,17 +99,24 @@ sealed class StreamSession : IAsyncDisposable
 
     async Task PumpAsync()
     {
+        // Its barrier is a transaction: the stream does not end with what the vault holds.
+        var inventory = await _source.TakeInventoryAsync(_stop);
+        var waits = await ProveAsync();
         _lane.Add(_source.Opened.ToEntry());
-        _lane.Add((await _source.TakeInventoryAsync(_stop)).ToEntry());
+        _lane.Add(inventory.ToEntry());
         await PublishAsync();
         var questions = new SourceQuestions(_source, _options, _clock);
         try
         {
             while (true)
             {
-                var reading = _source.ReadAsync();
-                if (!reading.IsCompletedSuccessfully)
-                    await WaitAsync(reading.AsTask(), questions);
+                if (!waits)
+                {
+                    var reading = _source.ReadAsync();
+                    if (!reading.IsCompletedSuccessfully)
+                        await WaitAsync(reading.AsTask(), questions);
+                }
+                waits = false;
                 if (_feed.Take(_source.Frame.Span, _source.FrameAt) is { } committed)
                     await _feed.WriteAsync(committed, PublishAsync);
                 if (_lane.IsFull)
@@ -119,6 +129,34 @@ sealed class StreamSession : IAsyncDisposable
         finally
         {
             await questions.DisposeAsync();
+        }
+    }
+
+    /// <summary>Reads what proves that the source has the vault's history.</summary>
+    /// <returns>True when the frame that comes after it is there, and was not taken yet.</returns>
+    async Task<bool> ProveAsync()
+    {
+        if (_source.BeginsAt.Proves is not { } anchor)
+            return false;
+        var proof = new ContinuityProof(anchor, _source.Opened.StartedAt.Lsn, _feed);
+        do
+        {
+            await ReadingAsync(_source.ReadAsync().AsTask());
+        }
+        while (proof.Takes(_source.Frame.Span, _source.FrameAt));
+        _feed.ToldBefore = proof.Told;
+        return true;
+    }
+
+    async Task ReadingAsync(Task reading)
+    {
+        try
+        {
+            await reading;
+        }
+        catch (PostgresException failure) when (!_stop.IsCancellationRequested && !Transience.IsTransient(failure))
+        {
+            throw new StreamRefusedException(_idle.Position(_lane.Completed), failure);
         }
     }
 
@@ -144,14 +182,7 @@ sealed class StreamSession : IAsyncDisposable
             await reading.EndedAsync();
             throw;
         }
-        try
-        {
-            await reading;
-        }
-        catch (PostgresException failure) when (!_stop.IsCancellationRequested && !Transience.IsTransient(failure))
-        {
-            throw new StreamRefusedException(_idle.Position(_lane.Completed), failure);
-        }
+        await ReadingAsync(reading);
     }
 
     async Task TickAsync(SourceQuestions questions)
@@ -169,7 +200,7 @@ sealed class StreamSession : IAsyncDisposable
         if (!_feed.InTransaction && _idle.Look(_lane.Completed, _feed.Taken, _source.Reached) is { } idle)
             _lane.Add(new IdlePosition(new Position(Timeline, idle.At), idle.Time).ToEntry());
         if (!_feed.InTransaction)
-            questions.AskWhenDue(_idle.Position(_lane.Completed), _feed.Taken, _feed.Moments);
+            questions.AskWhenDue(_idle.Position(_lane.Completed), _feed.Taken, _feed.Moments, AnchorIsFar);
         if (!_lane.IsEmpty && _lane.Age >= _options.BlockAge)
             await PublishAsync();
     }
@@ -187,6 +218,9 @@ sealed class StreamSession : IAsyncDisposable
         }
         _idle.Note(answer.Moment, answer.TakenBefore);
     }
+
+    /// <summary>To go back to the last transaction costs the server more than a new one does.</summary>
+    bool AnchorIsFar => _feed.LastWasStaged || _idle.Position(_lane.Completed).Value - _lane.Completed.Value > AnchorBytes;
 
     Task PublishAsync()
     {

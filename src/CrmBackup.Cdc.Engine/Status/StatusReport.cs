@@ -46,10 +46,11 @@ public sealed record StatusReport(
                 state.Head, state.HeadHash, newest.Head.Time, clock.GetUtcNow() - newest.Head.Time, newest.Head.Writer.Epoch,
                 newest.Head.Writer.Host, newest.Head.Writer.Pid)
             : null;
-        var durable = state.CoveredTo is { } covered
-            ? new DurableStatus(covered.Position.Lsn, covered.Position.Timeline, covered.SourceTime) : null;
+        var durable = state.CoveredTo is { } newestState
+            ? new DurableStatus(newestState.Position.Lsn, newestState.Position.Timeline, newestState.SourceTime) : null;
         var bases = BasesOf(state, coverage);
-        var problems = Judge(head, durable, bases, state.Schemas.Count > 0, source).Concat(SetupProblems(state)).ToList();
+        var covered = state.CoveredTo is { } end && coverage.Holds(end.Position);
+        var problems = Judge(head, durable, bases, state.Schemas.Count > 0, covered, source).Concat(SetupProblems(state)).ToList();
         if (lost is not null)
             problems.Insert(0, $"commit {lost.Reference}, seen at {lost.Seen:u}, is not there any more: history was cut off or replaced; 'crmbackup verify' says more");
         return new StatusReport(
@@ -59,7 +60,7 @@ public sealed record StatusReport(
             state.Segments.Count, state.Segments.Values.Sum(segment => segment.Bytes), source);
     }
 
-    static IEnumerable<string> Judge(HeadStatus? head, DurableStatus? durable, BaseStatus bases, bool hasSchema, SourceStatus? source)
+    static IEnumerable<string> Judge(HeadStatus? head, DurableStatus? durable, BaseStatus bases, bool hasSchema, bool covered, SourceStatus? source)
     {
         if (head is null || durable is null)
             yield return "nothing is archived yet: 'crmbackup run' was never at work on this vault";
@@ -70,6 +71,10 @@ public sealed record StatusReport(
             yield return $"{bases.Tables - bases.Complete} of {bases.Tables} tables cannot be restored to now: {Names(bases.Pending.Select(table => table.Table))}";
         else if (!hasSchema)
             yield return "the schema is not stored yet: rows alone cannot be restored";
+        else if (!covered)
+            yield return "nothing can be restored to now: after a gap the source's tables are not known yet";
+        if (source is not null && source.Lsn < durable?.Lsn)
+            yield return $"the source is at {source.Lsn}, before the vault's position {durable.Lsn}: it was set back, and is protected again when it has passed that";
         foreach (var problem in source?.Problems() ?? [])
             yield return problem;
     }

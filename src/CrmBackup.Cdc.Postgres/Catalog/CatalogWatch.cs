@@ -46,7 +46,7 @@ sealed class CatalogWatch(NpgsqlConnection connection, uint timeline, string? si
         _toldAt = began;
         var touched = (before?.Snapshot ?? (since is null ? null : Core.Snapshot.Parse(since))) is { } known
             ? await TouchedAsync(known, moment.NextXid, stop) : [];
-        return Seen(look, new Position(timeline, await BarrierAsync(stop)), touched) with { UnchangedTo = before?.Before ?? Lsn.None };
+        return Seen(look, new Position(timeline, await Barrier.EmitUnsealedAsync(connection, stop)), touched) with { UnchangedTo = before?.Before ?? Lsn.None };
     }
 
     static CatalogSeen Seen(Look look, Position? at, IReadOnlyList<TouchedTable> touched) => new(
@@ -89,12 +89,5 @@ sealed class CatalogWatch(NpgsqlConnection connection, uint timeline, string? si
             columns.Add(rows.GetInt16(1));
         }
         return [.. touched.Select(table => new TouchedTable(table.Key, table.Value))];
-    }
-
-    /// <summary>A message under a prefix that nobody obeys: it needs nothing of our schema, which may be what is gone.</summary>
-    async Task<Lsn> BarrierAsync(CancellationToken stop)
-    {
-        await using var command = new NpgsqlCommand("SELECT pg_logical_emit_message(true, 'crmbackup.look', '')::text", connection);
-        return Lsn.Parse((string)(await command.ExecuteScalarAsync(stop))!);
     }
 }

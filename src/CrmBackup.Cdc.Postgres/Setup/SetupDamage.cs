@@ -38,8 +38,8 @@ public static class SetupDamage
         if (!kept)
             options = options with { Slot = facts.Slot, Publication = facts.Publications[0] };
         await new SourceSetup(clock).ApplyAsync(connection, options, before: null, stop);
-        await using var why = new NpgsqlCommand(SlotPlan.Remember(SlotPlan.RenewedSetting, damage), connection);
-        await why.ExecuteNonQueryAsync(stop);
+        // A gap: a slot that is still there goes on from now.
+        await SlotLostException.SkipAsync(connection, facts.Slot, ownPid, damage, clock, stop);
     }
 
     static async Task<bool> AskAsync(NpgsqlConnection connection, string sql, CancellationToken stop)

@@ -55,6 +55,11 @@ public static class SlotPlan
     /// <summary>Why capture dropped the slot; until it is made anew.</summary>
     internal const string LetGoSetting = "slotLetGo";
 
+    /// <summary>The incarnation that was made because the source was set back; <see cref="Undecided"/> until it is made.</summary>
+    internal const string OtherHistorySetting = "otherHistory";
+
+    internal const string Undecided = "next";
+
     internal static string Remember(string setting, string value) => SetupPlanner.SettingsUpsert([new(setting, value)]);
 
     public static string DropStatement(string name) => $"SELECT pg_drop_replication_slot({SqlText.Literal(name)})";
@@ -67,9 +72,11 @@ public static class SlotPlan
     static IReadOnlyList<string> RecordStatements(string name) =>
     [
         $"""
+        WITH made AS MATERIALIZED (SELECT gen_random_uuid()::text AS incarnation),
+            other AS (UPDATE crmbackup.settings SET value = incarnation FROM made WHERE key = '{OtherHistorySetting}' AND value = '{Undecided}')
         INSERT INTO crmbackup.settings (key, value)
         SELECT 'waitFor', coalesce(string_agg(xid::text, ','), '') FROM pg_snapshot_xip(pg_current_snapshot()) xid
-        UNION ALL SELECT 'incarnation', gen_random_uuid()::text
+        UNION ALL SELECT 'incarnation', incarnation FROM made
         UNION ALL SELECT '{InheritedSetting}', catalog_xmin::text FROM pg_replication_slots WHERE slot_name = {SqlText.Literal(name)} AND catalog_xmin IS NOT NULL
         ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value
         """,

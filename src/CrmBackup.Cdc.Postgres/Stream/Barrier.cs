@@ -15,4 +15,11 @@ public static class Barrier
         };
         return Lsn.Parse((string)(await command.ExecuteScalarAsync(stop))!);
     }
+
+    /// <summary>The same under a prefix that nobody obeys: it needs nothing of our schema, which may be what is gone.</summary>
+    public static async Task<Lsn> EmitUnsealedAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand("SELECT pg_logical_emit_message(true, 'crmbackup.look', '')::text", connection);
+        return Lsn.Parse((string)(await command.ExecuteScalarAsync(stop))!);
+    }
 }

@@ -8,11 +8,14 @@ public interface ISource
 {
     /// <summary>Opens the stream and the connections beside it.</summary>
     /// <param name="stop">Also ends the opened stream.</param>
-    /// <exception cref="RefusedException">Another cluster, a source that was set back, a slot that someone else reads.</exception>
+    /// <exception cref="RefusedException">Another cluster, a slot that someone else reads.</exception>
     /// <exception cref="SlotLostException">A gap.</exception>
+    /// <exception cref="OtherHistoryException">A gap.</exception>
+    /// <exception cref="SourceBehindException">To be waited for.</exception>
     Task<ISourceSession> OpenAsync(StreamStart start, CancellationToken stop);
 
-    Task MakeSlotAnewAsync(SlotLostException lost, CancellationToken stop);
+    /// <param name="ownPid">Of our walsender, which may still be ending.</param>
+    Task MakeSlotAnewAsync(SlotLostException lost, int? ownPid, CancellationToken stop);
 
     /// <summary>Advances the slot past what cannot be delivered: a gap.</summary>
     /// <param name="ownPid">Of our walsender, which may still be ending.</param>
@@ -31,6 +34,9 @@ public interface ISourceSession : IAsyncDisposable
     StreamFacts Facts { get; }
 
     StreamOpened Opened { get; }
+
+    /// <summary>Where the server begins, which may lie before what was opened.</summary>
+    StreamBeginning BeginsAt { get; }
 
     ulong SystemIdentifier { get; }
 
@@ -60,6 +66,9 @@ public interface ISourceSession : IAsyncDisposable
     Task<Inventory> TakeInventoryAsync(CancellationToken stop);
 
     Task<IReadOnlyList<SequenceState>> SampleSequencesAsync(CancellationToken stop);
+
+    /// <summary>Commits a transaction that changes nothing.</summary>
+    Task WriteAnchorAsync(CancellationToken stop);
 
     /// <param name="moment">Of <see cref="LookAsync"/>, just before.</param>
     /// <returns>Null when there is nothing to tell; and whether a damaged set-up can be mended.</returns>

@@ -25,7 +25,7 @@ public sealed class PostgresSource(
         }
     }
 
-    public async Task MakeSlotAnewAsync(SlotLostException lost, CancellationToken stop)
+    public async Task MakeSlotAnewAsync(SlotLostException lost, int? ownPid, CancellationToken stop)
     {
         await using var connection = await SourceConnection.OpenAsync(settings, stop);
         // A slot being made keeps WAL too: it is not begun while it would only wait.
@@ -36,7 +36,7 @@ public sealed class PostgresSource(
                 logger.SlotWaits(named = oldest.Who);
             await Task.Delay(TimeSpan.FromSeconds(1), clock, stop);
         }
-        await lost.MakeAnewAsync(connection, stop);
+        await lost.MakeAnewAsync(connection, ownPid, clock, stop);
     }
 
     public async Task SkipAsync(StreamFacts facts, int? ownPid, string why, CancellationToken stop)
@@ -58,6 +58,7 @@ public sealed class PostgresSource(
 
         public StreamFacts Facts => stream.Facts;
         public StreamOpened Opened => stream.Opened;
+        public StreamBeginning BeginsAt => stream.BeginsAt;
         public ulong SystemIdentifier => stream.SystemIdentifier;
         public int WalSenderPid => stream.WalSenderPid;
         public ReadOnlyMemory<byte> Frame => stream.Frame;
@@ -81,6 +82,8 @@ public sealed class PostgresSource(
 
         public Task<(CatalogSeen? Seen, bool CanMend)> LookAtCatalogAsync(SourceMoment moment, CancellationToken stop) =>
             watch.LookAtCatalogAsync(moment, stop);
+
+        public Task WriteAnchorAsync(CancellationToken stop) => watch.WriteAnchorAsync(stop);
 
         public IChunkReader OpenChunkReader() => new BaseChunkReader(settings, Facts.WaitFor, stream.Timeline, _yield, clock);
 

@@ -23,18 +23,18 @@ public sealed class ReplicationStream : IAsyncDisposable
     int _length;
 
     ReplicationStream(
-        LogicalReplicationConnection connection, SourceRelay? relay, StreamFacts facts, StreamOpened opened, ulong systemIdentifier,
-        CancellationToken stop)
+        LogicalReplicationConnection connection, SourceRelay? relay, StreamFacts facts, StreamOpened opened, StreamBeginning begins,
+        ulong systemIdentifier, CancellationToken stop)
     {
-        (_connection, _relay, Facts, Opened, SystemIdentifier) = (connection, relay, facts, opened, systemIdentifier);
+        (_connection, _relay, Facts, Opened, BeginsAt, SystemIdentifier) = (connection, relay, facts, opened, begins, systemIdentifier);
         WalSenderPid = connection.ProcessID;
         // Never below what the slot has confirmed: a server would take it back.
-        connection.SetReplicationStatus(ToNpgsql(opened.StartedAt.Lsn));
+        connection.SetReplicationStatus(ToNpgsql(begins.Lsn));
         connection.WalReceiverStatusInterval = facts.WalSenderTimeout > TimeSpan.Zero && facts.WalSenderTimeout / 4 < _statusInterval
             ? facts.WalSenderTimeout / 4 : _statusInterval;
         connection.WalReceiverTimeout = TimeSpan.FromMinutes(2);
         _messages = connection.StartLogicalReplication(
-            new PgOutputSlot(facts.Slot), stop, ToNpgsql(opened.StartedAt.Lsn),
+            new PgOutputSlot(facts.Slot), stop, ToNpgsql(begins.Lsn),
             [
                 new("proto_version", "2"),
                 new("publication_names", string.Join(',', facts.Publications.Select(SqlText.Identifier)).Replace("'", "''", StringComparison.Ordinal)),
@@ -46,6 +46,9 @@ public sealed class ReplicationStream : IAsyncDisposable
     public StreamFacts Facts { get; }
 
     public StreamOpened Opened { get; }
+
+    /// <summary>Where the server begins, which may lie before what was opened.</summary>
+    public StreamBeginning BeginsAt { get; }
 
     public ulong SystemIdentifier { get; }
 
@@ -64,8 +67,9 @@ public sealed class ReplicationStream : IAsyncDisposable
     public Lsn Reached => new((ulong)_connection.LastReceivedLsn);
 
     /// <param name="control">An ordinary connection to the same database; not kept.</param>
-    /// <exception cref="RefusedException">Another cluster, a source that was set back, a slot that someone else reads.</exception>
+    /// <exception cref="RefusedException">Another cluster, a slot that someone else reads.</exception>
     /// <exception cref="SlotLostException">A gap.</exception>
+    /// <exception cref="OtherHistoryException">A gap.</exception>
     public static async Task<ReplicationStream> OpenAsync(
         NpgsqlConnectionStringBuilder settings, NpgsqlConnection control, StreamStart start, TimeProvider clock, ILogger logger,
         CancellationToken stop)
@@ -79,15 +83,16 @@ public sealed class ReplicationStream : IAsyncDisposable
             start.RefuseOther(systemIdentifier);
             var slot = await SlotState.FreeAsync(control, facts.Slot, start.OwnPid, clock, TimeSpan.FromSeconds(10), stop);
             var slotAt = new Position(system.Timeline, slot.Confirmed);
-            var startedAt = start.Begin(facts.Incarnation, slotAt, new Lsn((ulong)system.XLogPos));
+            var (startedAt, begins) = start.Begin(facts.Incarnation, slotAt, new Lsn((ulong)system.XLogPos));
             var opened = new StreamOpened(
                 slotAt, startedAt, facts.ServerVersion, facts.Database, facts.Incarnation, facts.AllTables, facts.Fidelity)
             {
                 Renewed = facts.Renewed,
+                OtherHistory = facts.OtherHistory,
                 BranchedAt = start.At is { } known && known.Timeline < system.Timeline
                     ? await TimelineHistory.EndOfAsync(control, known.Timeline, system.Timeline, stop) : null,
             };
-            return new ReplicationStream(connection, relay, facts, opened, systemIdentifier, stop);
+            return new ReplicationStream(connection, relay, facts, opened, begins, systemIdentifier, stop);
         }
         catch
         {

@@ -7,10 +7,22 @@ namespace CrmBackup.Cdc.Postgres;
 public sealed class SlotLostException(string slot, string reason) : BackupException(
     $"slot {slot} {reason}", "Run 'crmbackup init': it makes a new slot; what is between is a gap.", ExitCode.Refused)
 {
+    /// <summary>The slot is there, and gives the stream of a source that is not what the vault is a backup of.</summary>
+    public bool OtherHistory { get; private init; }
+
+    public static SlotLostException OfOtherHistory(string slot, OtherHistoryException why) =>
+        new(slot, $"is of no use, {why.Message}") { OtherHistory = true };
+
     /// <summary>Makes the slot anew; where it stands there still, it is of no use. Waits until every transaction that runs now has ended.
-    /// Cut off in between, it is begun once more: what it leaves is again a lost slot.</summary>
-    public async Task MakeAnewAsync(NpgsqlConnection connection, CancellationToken stop)
+    /// Cut off in between, it is begun once more: what it leaves is again a lost slot, and what was found out stands in the settings.</summary>
+    public async Task MakeAnewAsync(NpgsqlConnection connection, int? ownPid, TimeProvider clock, CancellationToken stop)
     {
+        if (OtherHistory)
+        {
+            await SlotState.FreeAsync(connection, slot, ownPid, clock, TimeSpan.FromSeconds(30), stop);
+            await ExecuteAsync(connection,
+                [SlotPlan.Remember(SlotPlan.OtherHistorySetting, SlotPlan.Undecided), SlotPlan.Remember(SlotPlan.LetGoSetting, Message)], stop);
+        }
         await using var letGo = new NpgsqlCommand($"SELECT value FROM crmbackup.settings WHERE key = '{SlotPlan.LetGoSetting}'", connection);
         var why = await letGo.ExecuteScalarAsync(stop) as string ?? Message;
         await ExecuteAsync(connection,

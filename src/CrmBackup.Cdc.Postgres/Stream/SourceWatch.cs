@@ -104,6 +104,9 @@ public sealed class SourceWatch : IAsyncDisposable
 
     public Task<IReadOnlyList<SequenceState>> SampleSequencesAsync(CancellationToken stop) => _sequences.ReadAsync(stop);
 
+    /// <summary>A message under a prefix that nobody obeys: it needs nothing of our schema.</summary>
+    public Task WriteAnchorAsync(CancellationToken stop) => Barrier.EmitUnsealedAsync(_connection, stop);
+
     public async ValueTask DisposeAsync()
     {
         await _sequences.DisposeAsync();

@@ -14,6 +14,9 @@ public sealed record StreamFacts(
     /// <summary>Why the slot was made anew, when capture did it; null when <c>init</c> made it.</summary>
     public string? Renewed { get; init; }
 
+    /// <summary>It was made anew because the source was set back.</summary>
+    public bool OtherHistory { get; init; }
+
     /// <exception cref="RefusedException">The source was not prepared, or would wait for us as for a standby.</exception>
     public static async Task<StreamFacts> ReadAsync(NpgsqlConnection connection, CancellationToken stop)
     {
@@ -43,6 +46,7 @@ public sealed record StreamFacts(
             TimeSpan.FromMilliseconds(row.GetInt64(3)), row.GetString(4), allTables, fidelity)
         {
             Renewed = settings.GetValueOrDefault(SlotPlan.RenewedSetting),
+            OtherHistory = settings.GetValueOrDefault(SlotPlan.OtherHistorySetting) == incarnation,
         };
         facts.RefuseToBeWaitedFor();
         return facts;

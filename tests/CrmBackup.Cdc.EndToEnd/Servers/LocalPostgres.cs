@@ -66,6 +66,19 @@ sealed class LocalPostgres : PostgresServer
         return standby;
     }
 
+    public override async Task<string> CopyFilesAsync()
+    {
+        var copy = Path.Combine(_home, "copy");
+        await Command.RunAsync("cp", "-a", Data, copy);
+        return copy;
+    }
+
+    public override async Task SetBackAsync(string copy)
+    {
+        Directory.Delete(Data, recursive: true);
+        await Command.RunAsync("cp", "-a", copy, Data);
+    }
+
     async Task CreateAsync()
     {
         if (_asPostgres.Length > 0)

@@ -80,6 +80,12 @@ public abstract class PostgresServer : IAsyncDisposable
     /// <summary>A streaming standby of this server, running.</summary>
     public virtual Task<PostgresServer> StandbyAsync() => throw new NotSupportedException("only a local server has a standby");
 
+    /// <summary>A copy of the stopped server's files.</summary>
+    public virtual Task<string> CopyFilesAsync() => throw new NotSupportedException("only a local server's files are at hand");
+
+    /// <summary>The stopped server is what it was when the copy was made.</summary>
+    public virtual Task SetBackAsync(string copy) => throw new NotSupportedException("only a local server's files are at hand");
+
     /// <summary>SIGKILL, to the server and all its backends.</summary>
     public abstract Task KillAsync();
 

@@ -16,6 +16,8 @@ enum Mutation
     DedupeByRowLsn,
     /// <summary>Rule 1.</summary>
     SlotAheadAccepted,
+    /// <summary>Rule 1: the stream begins at the vault's end, whoever's it is.</summary>
+    HistoryNotProven,
     /// <summary>Rule 10.</summary>
     TimelineIgnored,
     /// <summary>Rule 8.</summary>

@@ -13,6 +13,8 @@ sealed class SimulatedServer(World world)
     readonly List<SimulatedSession> _sessions = [];
     readonly List<Lsn> _confirmedBefore = [];
     int _gapsExplained;
+    /// <summary>Empty: the next incarnation.</summary>
+    Guid? _otherHistory;
     Lsn _noted;
 
     public static MessageKey Key { get; } = new(_inner, _outer);
@@ -39,6 +41,9 @@ sealed class SimulatedServer(World world)
 
     /// <summary>Null while the slot is being made: our set-up does not know it yet.</summary>
     public Guid? Incarnation { get; private set; }
+
+    /// <summary>The slot was made because the source was set back.</summary>
+    public bool OtherHistory => _otherHistory == Incarnation && Incarnation is not null;
 
     public IReadOnlyList<ulong> WaitFor { get; private set; } = [];
 
@@ -175,10 +180,14 @@ sealed class SimulatedServer(World world)
 
     public void ForgetIncarnation() => Incarnation = null;
 
+    public void HistoryIsAnother() => _otherHistory = Guid.Empty;
+
     public void RecordIncarnation()
     {
         WaitFor = [.. Running.Select(transaction => transaction.Xid)];
         Incarnation = world.NewGuid();
+        if (_otherHistory == Guid.Empty)
+            _otherHistory = Incarnation;
         Explain();
     }
 

@@ -18,13 +18,15 @@ sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
             await world.Network(process, stop);
             start.RefuseOther(TemporaryVault.Identity.SystemIdentifier);
             var slotAt = new Position(server.Branch.Timeline, server.Confirmed);
-            var startedAt = start.Begin(server.Incarnation ?? Guid.Empty, slotAt, server.Written);
-            var opened = new StreamOpened(slotAt, startedAt, 150020, "crm", server.Incarnation ?? Guid.Empty, true, []);
+            var (startedAt, begins) = start.Begin(server.Incarnation ?? Guid.Empty, slotAt, server.Written);
+            if (world.Options.Mutation == Mutation.HistoryNotProven)
+                begins = new StreamBeginning(startedAt.Lsn, null);
+            var opened = new StreamOpened(slotAt, startedAt, 150020, "crm", server.Incarnation ?? Guid.Empty, true, []) { OtherHistory = server.OtherHistory };
             if (world.Options.Mutation == Mutation.SlotAheadAccepted && start.At is { } asked)
-                opened = opened with { SlotAt = slotAt with { Lsn = asked.Lsn }, StartedAt = startedAt with { Lsn = asked.Lsn } };
+                (opened, begins) = (opened with { SlotAt = slotAt with { Lsn = asked.Lsn }, StartedAt = startedAt with { Lsn = asked.Lsn } }, new StreamBeginning(asked.Lsn, null));
             if (world.Options.Mutation == Mutation.TimelineIgnored && start.At is { } at)
                 opened = opened with { SlotAt = slotAt with { Timeline = at.Timeline }, StartedAt = at };
-            session.Begin(opened, startedAt.Lsn);
+            session.Begin(opened, begins);
             return session;
         }
         catch
@@ -35,9 +37,15 @@ sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
     }
 
     /// <summary>Not in one piece: a crash between the statements leaves what they did.</summary>
-    public async Task MakeSlotAnewAsync(SlotLostException lost, CancellationToken stop)
+    public async Task MakeSlotAnewAsync(SlotLostException lost, int? ownPid, CancellationToken stop)
     {
         var server = world.Server;
+        if (lost.OtherHistory)
+        {
+            await world.Network(process, stop);
+            MustBeUp();
+            server.HistoryIsAnother();
+        }
         await world.Network(process, stop);
         MustBeUp();
         server.ForgetIncarnation();
@@ -88,9 +96,12 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
 
     public Lsn Reached { get; private set; }
 
-    public void Begin(StreamOpened opened, Lsn from)
+    public StreamBeginning BeginsAt { get; private set; }
+
+    public void Begin(StreamOpened opened, StreamBeginning begins)
     {
-        (Opened, Reached) = (opened, from);
+        var from = begins.Lsn;
+        (Opened, BeginsAt, Reached) = (opened, begins, from);
         _decoding.Begin(_branch, from > _server.Confirmed ? from : _server.Confirmed);
         process.Died += Cut;
         // The first status reply says where we begin.
@@ -171,6 +182,12 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
         if (world.Options.Mutation == Mutation.SequenceReadBeforeCommit)
             (sampled, _sampledBefore) = (_sampledBefore ?? sampled, sampled);
         return sampled;
+    }
+
+    public async Task WriteAnchorAsync(CancellationToken stop)
+    {
+        await RoundTripAsync(stop);
+        _server.Emit("""{"is": "barrier", "id": "anchor"}""");
     }
 
     public IChunkReader OpenChunkReader() => new ChunkReader(this);

@@ -72,8 +72,10 @@ sealed class Witness(World world)
     public bool IsCaughtUp()
     {
         var server = world.Server;
-        var last = server.Branch.Committed.LastOrDefault(one => one.Changes.Any(change => !change.Void))?.End ?? Lsn.None;
-        if (server.Confirmed < last)
+        var newest = server.Branch.Committed.LastOrDefault(one => one.Changes.Any(change => !change.Void));
+        var last = newest?.End ?? Lsn.None;
+        // It stays where the newest transaction comes again.
+        if (server.Confirmed < (newest?.CommitRecord ?? Lsn.None))
             return false;
         var state = Refresh();
         return state.CoveredTo is { } covered && covered.Position.Timeline == server.Branch.Timeline && covered.Position.Lsn >= last
