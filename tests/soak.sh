@@ -51,7 +51,7 @@ while [ "$(date +%s)" -lt "$until" ]; do
         equal=$((equal + $(sed -n 's/.*: \([0-9]*\) points equal.*/\1/p' <<<"$line")))
         refused=$((refused + $(sed -n 's/.*, \([0-9]*\) refused.*/\1/p' <<<"$line")))
         wrong=$((wrong + $(sed -n 's/.*, \([0-9]*\) wrong.*/\1/p' <<<"$line")))
-    done < <(grep -o 'oracle seed .* wrong' "$log")
+    done < <(grep -o 'oracle seed .* wrong' "$log" | sort -u)
     seeds=$((seeds + 1))
 done
 echo "$seeds seeds, $((equal + refused + wrong)) points compared ($equal equal, $refused refused), $wrong differences, $failed runs failed"

@@ -78,10 +78,10 @@ public sealed partial class ArchiveLoop
         if (_tables.IsTold(table.Oid) || known.SameAs(listed))
             return known;
         if (!known.Columns.Select(Told).SequenceEqual(listed.Columns.Select(Told)))
-            TableGap(known, "its columns changed without a message of ours", _catalog!.Before);
+            TableGap(known, "its columns, or their types, changed without a message of ours", _catalog!.Before);
         return _tables.Apply(table).Shape;
 
-        static (short, string, uint, int) Told(ColumnShape column) => (column.AttNum, column.Name, column.TypeOid, column.TypeMod);
+        static (short, string, uint, int, ValueRule?) Told(ColumnShape column) => (column.AttNum, column.Name, column.TypeOid, column.TypeMod, column.Rule);
     }
 
     /// <param name="after">Where it was last known; a base that is younger was read before it became unknown.</param>

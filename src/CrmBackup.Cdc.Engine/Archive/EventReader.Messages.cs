@@ -53,7 +53,11 @@ sealed partial class EventReader
             _changes.Add(change);
         foreach (var image in ddl.Tables ?? [])
             Touched(image, ddl.Created?.Contains(image.Oid) == true);
-        if (ddl.Renames && RegValues.MayRename(ddl.Command))
+        if (ddl.Incomplete is not null && ddl.Command.StartsWith("ALTER ", StringComparison.Ordinal))
+            // A label renamed, an attribute more: nobody told in which tables.
+            foreach (var shape in tables.Live.Where(shape => shape.Columns.Any(column => column.Rule is not null) && !_born.Contains(shape.Number)))
+                _untold[shape.Number] = $"a type of {shape.FullName} may have changed: {ddl.Command} was not described";
+        if ((ddl.Renames || ddl.Incomplete is not null) && RegValues.MayRename(ddl.Command))
             foreach (var shape in tables.Live.Where(RegValues.In).Where(shape => !_born.Contains(shape.Number)))
                 _untold[shape.Number] = $"what {shape.FullName} names may have another name since {ddl.Command}";
         foreach (var oid in ddl.Unprotected ?? [])

@@ -157,6 +157,21 @@ public class ArchivedStream
     }
 
     [Fact]
+    public void An_ALTER_that_was_not_described_is_a_gap_of_the_tables_whose_values_a_type_of_ours_writes()
+    {
+        _tables.Apply(Image(Accounts, "accounts", "id"));
+        var moody = Image(Accounts + 1, "moods", "id");
+        _tables.Apply(moody with { Columns = [moody.Columns[0] with { Rule = new EnumRule([new EnumLabel(1, "fine")]) }] });
+        _tables.Commit(new Lsn(1));
+        var reader = From(0x10);
+        Read(reader, Frames.Begin(700, 0x20),
+            Frames.OwnMessage("""{"is":"ddl","command":"ALTER TYPE","tables":[],"schemaChanged":true,"incomplete":"canceling statement due to lock timeout"}"""),
+            Frames.Commit(0x20, 0x30));
+        Assert.Equal([(GapScope.Relation, 2), (GapScope.Schema, 0)], _pending.Gaps.Select(gap => (gap.Scope, gap.Relation)).Order());
+        Assert.Equal(2, Assert.Single(reader.BasesNeeded).Relation);
+    }
+
+    [Fact]
     public void Unknown_entries_and_contradictions_stop_the_work()
     {
         var reader = From(0x10);
