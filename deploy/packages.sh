@@ -1,4 +1,4 @@
-# Sourced by quickstart.sh and tests/run.sh: finds PostgreSQL and RabbitMQ on this machine, and installs from apt what is missing.
+# Sourced by quickstart.sh, tests/run.sh and tests/bench.sh: finds PostgreSQL and RabbitMQ on this machine, and installs from apt what is missing.
 # Nothing that is installed here is started, now or at the next boot; what was installed before is left alone.
 
 # The folder of the newest installed PostgreSQL server, 14 or later; empty when there is none.
@@ -16,13 +16,14 @@ rabbit_program() {
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] && command -v epmd >/dev/null && echo /usr/lib/rabbitmq/bin/rabbitmq-server
 }
 
-# The packages that are missing for: postgres [rabbit]
+# The packages that are missing for: postgres [rabbit] [pgbackrest]
 missing_packages() {
     local want
     for want in "$@"; do
         case $want in
             postgres) [ -n "$(postgres_bin)" ] || echo postgresql ;;
             rabbit) [ -n "$(rabbit_program)" ] || echo rabbitmq-server ;;
+            pgbackrest) command -v pgbackrest >/dev/null || echo pgbackrest ;;
         esac
     done
 }

@@ -11,6 +11,7 @@ case " $* " in *" -h "* | *" --help "*) sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOUR
 need_dotnet
 need postgres
 case " $* " in *" drain-broker "* | *" lag "*) need rabbit ;; esac
+case " $* " in *" restore-one "*) need pgbackrest ;; esac
 
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1
 work=$(mktemp -d)

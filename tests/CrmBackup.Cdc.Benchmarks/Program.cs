@@ -9,6 +9,7 @@ using CrmBackup.Cdc.Benchmarks;
     (["lag"], Lag.MeasureAsync),
     (["overhead"], Overhead.MeasureAsync),
     (["restore", "size"], Restore.MeasureAsync),
+    (["restore-one"], RestoreOne.MeasureAsync),
 ];
 if (BenchOptions.Parse(args, [.. benchmarks.SelectMany(benchmark => benchmark.Rows)]) is not { } options)
     return 2;

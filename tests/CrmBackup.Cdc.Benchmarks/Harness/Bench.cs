@@ -18,9 +18,11 @@ sealed class Bench : IAsyncDisposable
         ["checkpoint_timeout"] = "1h",
         ["max_slot_wal_keep_size"] = "32GB",
     };
+    const string BackrestFolder = "pgbackrest";
     int _folders;
 
-    Bench(BenchOptions options, Report report, PostgresServer server) => (Options, Report, Server) = (options, report, server);
+    Bench(BenchOptions options, Report report, PostgresServer server, string folder) =>
+        (Options, Report, Server, Folder, Backrest) = (options, report, server, folder, new PgBackRest(Path.Combine(folder, BackrestFolder), server));
 
     public BenchOptions Options { get; }
 
@@ -28,16 +30,27 @@ sealed class Bench : IAsyncDisposable
 
     public PostgresServer Server { get; }
 
-    public string Folder { get; } = Directory.CreateTempSubdirectory("crmbackup-bench-").FullName;
+    public string Folder { get; }
+
+    /// <summary>Only where the row <c>restore-one</c> was asked for.</summary>
+    public PgBackRest Backrest { get; }
 
     public static async Task<Bench> StartAsync(BenchOptions options, Report report)
     {
         if (!File.Exists(options.Crmbackup))
             throw new InvalidOperationException("tests/bench.sh publishes the program and says where it is; run that");
-        var server = new LocalPostgres(_settings, major: null);
+        var folder = Directory.CreateTempSubdirectory("crmbackup-bench-").FullName;
+        // PostgreSQL's own user comes in, for pgbackrest.
+        File.SetUnixFileMode(folder, File.GetUnixFileMode(folder) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
+        Directory.CreateDirectory(Path.Combine(folder, BackrestFolder));
+        var settings = new Dictionary<string, string>(_settings);
+        if (options.Rows.Contains("restore-one"))
+            foreach (var (name, value) in PgBackRest.Settings(Path.Combine(folder, BackrestFolder)))
+                settings[name] = value;
+        var server = new LocalPostgres(settings, major: null);
         await server.StartAgainAsync();
         report.Machine = Machine.Describe($"PostgreSQL {await server.ExecuteAsync("SHOW server_version")}");
-        return new Bench(options, report, server);
+        return new Bench(options, report, server, folder);
     }
 
     public string NewFolder(string name) => Directory.CreateDirectory(Path.Combine(Folder, $"{name}-{++_folders}")).FullName;
