@@ -14,13 +14,22 @@ using CrmBackup.Cdc.Benchmarks;
 if (BenchOptions.Parse(args, [.. benchmarks.SelectMany(benchmark => benchmark.Rows)]) is not { } options)
     return 2;
 var report = new Report(options);
-await using (var bench = await Bench.StartAsync(options, report))
+try
+{
+    await using var bench = await Bench.StartAsync(options, report);
     foreach (var (rows, measure) in benchmarks)
         if (rows.Intersect(options.Rows).Any())
         {
             Bench.Say(string.Join(", ", rows.Intersect(options.Rows)));
             await measure(bench);
         }
+}
+catch (Exception failure) when (failure is InvalidOperationException or TimeoutException or Npgsql.NpgsqlException or IOException)
+{
+    // A row that does not work has no figure, and neither have those after it.
+    Console.Error.WriteLine(failure);
+    return 1;
+}
 report.Print();
 if (options.Json is { } file)
     report.Write(file);

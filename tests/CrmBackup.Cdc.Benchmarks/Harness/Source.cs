@@ -94,7 +94,7 @@ sealed class Source(Bench bench, string database)
         var tables = (string)(await bench.Server.ExecuteAsync(
             "SELECT string_agg(format('SELECT %L, count(*), sum(hashtextextended(t::text, 0)::numeric) FROM %I.%I t', relname, nspname, relname), ' UNION ALL ' ORDER BY relname) "
             + "FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname = 'public'", of))!;
-        return (string)(await bench.FillAsync(of, "SET timezone = 'UTC'", $"SELECT string_agg(t::text, ' ') FROM ({tables}) t"))!;
+        return (string)(await bench.FillAsync(of, "SET timezone = 'UTC'", $"SELECT string_agg(t::text, ' ' ORDER BY t::text) FROM ({tables}) t"))!;
     }
 
     /// <summary>Vault, state and slot as they were.</summary>

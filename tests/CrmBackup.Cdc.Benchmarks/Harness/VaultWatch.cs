@@ -12,8 +12,9 @@ sealed class VaultWatch
     public VaultWatch(string vault)
     {
         _commits = Path.Combine(vault, "commits");
-        _next = Directory.EnumerateFiles(_commits, "*.json", SearchOption.AllDirectories)
-            .Select(file => long.Parse(Path.GetFileNameWithoutExtension(file))).DefaultIfEmpty(0).Max() + 1;
+        // A new vault has none.
+        var files = Directory.Exists(_commits) ? Directory.EnumerateFiles(_commits, "*.json", SearchOption.AllDirectories) : [];
+        _next = files.Select(file => long.Parse(Path.GetFileNameWithoutExtension(file))).DefaultIfEmpty(0).Max() + 1;
     }
 
     /// <summary>Events in the log segments of the commits since.</summary>
