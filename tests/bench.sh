@@ -10,8 +10,14 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 case " $* " in *" -h "* | *" --help "*) sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;; esac
 need_dotnet
 need postgres
-case " $* " in *" drain-broker "* | *" lag "*) need rabbit ;; esac
-case " $* " in *" restore-one "*) need pgbackrest ;; esac
+# Every row is measured when none is named.
+rows=
+options=("$@")
+for ((i = 0; i < $#; i++)); do
+    case ${options[i]} in --*) i=$((i + 1)) ;; *) rows+=" ${options[i]}" ;; esac
+done
+case "${rows:- all} " in *" all "* | *" drain-broker "* | *" lag "*) need rabbit ;; esac
+case "${rows:- all} " in *" all "* | *" restore-one "*) need pgbackrest ;; esac
 
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1
 work=$(mktemp -d)
