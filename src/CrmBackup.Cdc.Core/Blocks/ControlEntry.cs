@@ -123,6 +123,10 @@ public enum OrderFailure
     /// <summary>The table was rewritten since its base began: the chunks read before do not fit, the base starts anew.</summary>
     [JsonStringEnumMemberName("rewritten")]
     Rewritten,
+
+    /// <summary>The table holds a row that the server cannot send: it stays uncovered until that row is gone.</summary>
+    [JsonStringEnumMemberName("unsendable")]
+    Unsendable,
 }
 
 /// <summary>The order could not be carried out now.</summary>

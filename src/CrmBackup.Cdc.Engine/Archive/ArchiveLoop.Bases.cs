@@ -221,7 +221,22 @@ public sealed partial class ArchiveLoop
             _bases.End(order.Base.Shape.Number);
         else if (failed.Answer.Failure == OrderFailure.Rewritten)
             RestartBase(order.Base.Shape.Number, later);
+        else if (failed.Answer.Failure == OrderFailure.Unsendable)
+            NotSendable(order.Base, failed.Answer.Reason);
     }
+
+    /// <summary>Said once, as a gap, where everybody looks for the reason; reading costs the source much, so it is tried ever more seldom.</summary>
+    void NotSendable(BasePlanner.Base one, string why)
+    {
+        one.Refusals++;
+        one.NotBefore = _clock.GetUtcNow() + Min(_options.OrderRetry * Math.Pow(2, one.Refusals), TimeSpan.FromMinutes(5));
+        var reason = $"{one.Shape.FullName} cannot be read: {why}";
+        if (!_vault.State.Gaps.Concat(_pending.Gaps).Any(gap => gap.Relation == one.Shape.Number && gap.Reason == reason && gap.After.Lsn > LastBase(one.Shape.Number)))
+            _pending.Gaps.Add(new Gap(GapScope.Relation, one.Shape.Number, _reader!.Position, null, reason, _clock.GetUtcNow()));
+    }
+
+    Lsn LastBase(int relation) =>
+        _vault.State.Bases.Concat(_pending.Bases).Where(one => one.Relation == relation).Select(one => one.From.Lsn).DefaultIfEmpty().Max();
 
     /// <summary>A chunk's segment becomes part of the vault at once, so that an interrupted base goes on chunk by chunk.</summary>
     async Task ChunkAsync(ArchiveInput.ChunkRead read, CancellationToken stop)

@@ -24,6 +24,8 @@ sealed class BasePlanner(int chunkPages)
         /// <summary>To be read in one piece, under one snapshot, though the table has a key.</summary>
         public bool Whole { get; set; }
         public bool KeysDone { get; set; }
+        /// <summary>How often the server could not send it.</summary>
+        public int Refusals { get; set; }
         public DateTimeOffset NotBefore { get; set; }
         int _lastChunk = -1;
 

@@ -61,11 +61,11 @@ sealed partial class EventReader
             foreach (var shape in tables.Live.Where(RegValues.In).Where(shape => !_born.Contains(shape.Number)))
                 _untold[shape.Number] = $"what {shape.FullName} names may have another name since {ddl.Command}";
         foreach (var oid in ddl.Unprotected ?? [])
-            if (tables.Drop(oid) is { } left)
+            if (tables.Drop(oid) is { } left && !_joined.Remove(left.Number))
                 _lost.Add((left.Number, $"{left.FullName} is not protected any more"));
         foreach (var oid in ddl.Dropped ?? [])
-            if (tables.Drop(oid) is { } dropped)
-                _born.Remove(dropped.Number);
+            if (tables.Drop(oid) is { } dropped && !_born.Remove(dropped.Number))
+                _joined.Remove(dropped.Number);
     }
 
     DateTimeOffset FoundAt => (Time ?? _begin!.Value.Time).ToDateTimeOffset();
@@ -84,7 +84,7 @@ sealed partial class EventReader
         if (image.Persistence != 'p')
         {
             // Its rows do not pass the WAL (any more).
-            if (known is not null && tables.Drop(image.Oid) is { } ended)
+            if (known is not null && tables.Drop(image.Oid) is { } ended && !_joined.Remove(ended.Number))
                 _lost.Add((ended.Number, $"{image.Schema}.{image.Name} became unlogged"));
             return;
         }
@@ -94,7 +94,7 @@ sealed partial class EventReader
         if (created && (isNew || _unexplained.Contains(shape.Number)))
             _born.Add(shape.Number);
         else if (isNew && !_born.Contains(shape.Number))
-            _lost.Add((shape.Number, $"{shape.FullName} is protected from here on"));
+            _joined.Add(shape.Number);
         _unexplained.Remove(shape.Number);
         // Its base waits until they are.
         if (!image.Updates && (isNew || !untold))
@@ -118,7 +118,7 @@ sealed partial class EventReader
         if (rewrite.Table.Kind != 'r' || rewrite.Table.Persistence != 'p')
             return;
         var (shape, isNew) = tables.Apply(rewrite.Table);
-        if (isNew && !_born.Contains(shape.Number))
+        if (_joined.Remove(shape.Number) || isNew)
             // Logged from here on: all its rows are about to be told.
             _born.Add(shape.Number);
         _unexplained.Remove(shape.Number);

@@ -13,6 +13,8 @@ sealed partial class EventReader(
     readonly TupleWriter _tuple = new();
     readonly List<Mark> _marks = [];
     readonly HashSet<int> _born = [];
+    /// <summary>Relations that are protected from this transaction on, with rows that nobody has told yet.</summary>
+    readonly HashSet<int> _joined = [];
     readonly HashSet<int> _unexplained = [];
     readonly HashSet<int> _reshaped = [];
     readonly List<(int Relation, string Reason)> _lost = [];
@@ -126,6 +128,7 @@ sealed partial class EventReader(
             Anchor = new Anchor(begin.CommitRecord, commit.End, begin.Xid, commit.Time);
         pending.Relations.AddRange(tables.Commit(commit.End, number => _born.Contains(number) || _unexplained.Contains(number)));
         _lost.AddRange(_untold.Where(one => !_born.Contains(one.Key)).Select(one => (one.Key, one.Value)));
+        _lost.AddRange(_joined.Select(relation => (relation, $"{tables.Live.First(shape => shape.Number == relation).FullName} is protected from here on")));
         if (_ddl)
             SchemaChanged(begin.Xid, before, commit);
         // What was made and lost in one transaction has no rows that are known.
@@ -148,6 +151,7 @@ sealed partial class EventReader(
         _named.Clear();
         _reshaped.Clear();
         _born.Clear();
+        _joined.Clear();
         _unexplained.Clear();
         _marks.Clear();
         _lost.Clear();

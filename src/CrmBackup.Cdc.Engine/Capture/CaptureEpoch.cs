@@ -8,9 +8,9 @@ namespace CrmBackup.Cdc.Engine;
 
 /// <summary>One epoch, from the archive's asking until it is superseded: opens the stream, and opens it again from the durable position
 /// when the source was away. The blocks then begin at number 0 again, which the archive answers with a new epoch.</summary>
-/// <param name="facts">Of the source when it was opened last, by whatever epoch; null before.</param>
+/// <param name="before">The one before, which may have met what this one meets again; null: the first.</param>
 sealed class CaptureEpoch(
-    StartStream request, CaptureOptions options, ISource source, IChangeLog log, string staging, StreamFacts? facts, TimeProvider clock,
+    StartStream request, CaptureOptions options, ISource source, IChangeLog log, string staging, CaptureEpoch? before, TimeProvider clock,
     ILogger logger)
 {
     static readonly TimeSpan _firstPause = TimeSpan.FromMilliseconds(200);
@@ -19,12 +19,14 @@ sealed class CaptureEpoch(
     Lsn _sent = request.At?.Lsn ?? Lsn.None;
     (Position At, Anchor? Anchor)? _durable;
     CancellationTokenSource? _letGo;
-    StreamRefusedException? _refused;
+    /// <summary>What the server could not deliver, last. A stream that broke is answered with a new epoch: it must outlive this one.</summary>
+    StreamRefusedException? _refused = before?._refused;
     bool _mendingFailed;
 
     public Guid Id => request.Epoch;
 
-    public StreamFacts? Facts { get; private set; } = facts;
+    /// <summary>Of the source when it was opened last, by whatever epoch; null before.</summary>
+    public StreamFacts? Facts { get; private set; } = before?.Facts;
 
     /// <summary>Of the walsender that this epoch had last, which may still be ending.</summary>
     public int? WalSenderPid { get; private set; }

@@ -101,7 +101,7 @@ public sealed class CaptureLoop
     {
         var walSenderBefore = _last?.WalSenderPid;
         if (_last?.Id != start.Epoch)
-            _last = new CaptureEpoch(start, _options, _source, _log, _options.Staging ?? Path.GetTempPath(), _last?.Facts, _clock, _logger);
+            _last = new CaptureEpoch(start, _options, _source, _log, _options.Staging ?? Path.GetTempPath(), _last, _clock, _logger);
         var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
         return new Running(_last, _last.RunAsync(walSenderBefore, ending.Token), ending);
     }

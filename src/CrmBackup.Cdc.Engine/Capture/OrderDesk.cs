@@ -79,6 +79,10 @@ sealed class OrderDesk(
                 _ => throw new InvalidOperationException($"{order.GetType().Name} is not an order"),
             };
         }
+        catch (PostgresException failure) when (Unsendable.Is(failure))
+        {
+            return new OrderFailed(Unsendable.InWords(failure), OrderFailure.Unsendable);
+        }
         catch (Exception failure) when (
             (failure is PostgresException or SchemaDumpException or RefusedException || Transience.IsTransient(failure))
             && !stop.IsCancellationRequested)

@@ -6,7 +6,7 @@ namespace CrmBackup.Cdc.Postgres;
 /// <summary>The server ended the stream with an error of its own. At the same position again, for the same reason, it always will.</summary>
 /// <param name="at">End of the last transaction that came.</param>
 public sealed class StreamRefusedException(Lsn at, PostgresException inner) : BackupException(
-    inner.MessageText, "See the server's log.", ExitCode.Failed, inner)
+    Unsendable.Is(inner) ? Unsendable.InWords(inner) : inner.MessageText, "See the server's log.", ExitCode.Failed, inner)
 {
     public Lsn At { get; } = at;
 

@@ -1,3 +1,4 @@
+using CrmBackup.Cdc.Core;
 using Npgsql;
 
 namespace CrmBackup.Cdc.Postgres;
@@ -22,7 +23,9 @@ public sealed class EntryRunner(NpgsqlConnection connection, IReadOnlyList<strin
         IEnumerable<SchemaEntry> entries, Func<ScriptViolation, bool> again, Action<int, int>? progress, CancellationToken stop)
     {
         foreach (var setting in preamble)
-            await ScriptRunner.ExecuteAsync(connection, setting, stop);
+            // A pg_dump newer than the target sets what that one does not know; nothing of it decides what a statement makes.
+            if (await ScriptRunner.TryAsync(connection, setting, stop) is { Minor: false } refused)
+                throw new BackupException($"the target does not take {refused.Statement}: {refused.Message}", "Restore into a server of the source's major version or a newer one.");
         await ScriptRunner.ExecuteAsync(connection, "SET check_function_bodies = false", stop);
         var waiting = entries.Select(entry => new Work(entry)).ToList();
         var total = waiting.Sum(one => one.Left.Count);

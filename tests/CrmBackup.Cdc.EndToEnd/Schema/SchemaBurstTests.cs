@@ -28,9 +28,10 @@ public sealed class SchemaBurstTests(PostgresFixture postgres, ITestOutputHelper
         await using var twin = await Protected.InitAsync(postgres.Server, null, reference);
         crm.Start();
         await crm.ProtectingAsync();
+        var steps = SchemaBurst.Steps((int)(await postgres.Server.ExecuteAsync("SELECT current_setting('server_version_num')::integer / 10000"))!);
         var positions = new List<string>();
         await using (var connection = await OpenAsync(crm.Source))
-            foreach (var step in SchemaBurst.Steps)
+            foreach (var step in steps)
             {
                 await using (var command = new NpgsqlCommand(step, connection))
                     await command.ExecuteNonQueryAsync();
@@ -41,14 +42,14 @@ public sealed class SchemaBurstTests(PostgresFixture postgres, ITestOutputHelper
         await crm.StopAsync();
         var wrong = new List<string>();
         await using var other = await OpenAsync(twin.Source);
-        foreach (var (number, step) in SchemaBurst.Steps.Index())
+        foreach (var (number, step) in steps.Index())
         {
             await using (var command = new NpgsqlCommand(step, other))
                 await command.ExecuteNonQueryAsync();
-            if (number % every == every - 1 || number == SchemaBurst.Steps.Count - 1)
+            if (number % every == every - 1 || number == steps.Count - 1)
                 wrong.AddRange((await CompareAsync(crm, positions[number], twin)).Select(difference => $"after {step}\n  {difference}"));
         }
-        output.WriteLine($"{SchemaBurst.Steps.Count} transactions of DDL, every {every}. compared, {wrong.Count} differences");
+        output.WriteLine($"{steps.Count} transactions of DDL, every {every}. compared, {wrong.Count} differences");
         var status = await Crmbackup.RunAsync("status", "--vault", crm.Vault, "--output", "json");
         Assert.True(wrong.Count == 0, $"{string.Join('\n', wrong)}\n{status.Output}");
     }
@@ -66,8 +67,8 @@ public sealed class SchemaBurstTests(PostgresFixture postgres, ITestOutputHelper
                 .Single(line => line.GetProperty("what").GetString()!.StartsWith("schema,", StringComparison.Ordinal));
             if (schema.GetProperty("fidelity").GetString() != "exact")
                 return [$"said to be {schema}; {result.Output}"];
-            var expected = (await RecordedMoment.SchemaAsync(postgres.Server, twin.Source)).Split("\n;\n");
-            var actual = (await RecordedMoment.SchemaAsync(postgres.Server, postgres.Server.ConnectionString(name))).Split("\n;\n");
+            var expected = await StatementsAsync(twin.Source);
+            var actual = await StatementsAsync(postgres.Server.ConnectionString(name));
             return [.. expected.Except(actual).Select(one => $"missing {one}"), .. actual.Except(expected).Select(one => $"too much {one}")];
         }
         finally
@@ -75,6 +76,10 @@ public sealed class SchemaBurstTests(PostgresFixture postgres, ITestOutputHelper
             await postgres.Server.DropDatabaseAsync(name);
         }
     }
+
+    /// <summary>Without the trigger of ours that a table without a key gets on 18 when it has a generated column.</summary>
+    async Task<IReadOnlyList<string>> StatementsAsync(string database) => [.. (await RecordedMoment.SchemaAsync(postgres.Server, database)).Split("\n;\n")
+        .Where(statement => !statement.Contains("TRIGGER crmbackup_changes", StringComparison.Ordinal))];
 
     static async Task<NpgsqlConnection> OpenAsync(string connectionString)
     {

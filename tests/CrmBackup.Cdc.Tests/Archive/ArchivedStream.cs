@@ -98,6 +98,20 @@ public class ArchivedStream
         Assert.Empty(_pending.Gaps);
     }
 
+    [Theory]
+    [InlineData("true", true)]
+    [InlineData("false", false)]
+    public void A_table_that_becomes_logged_is_covered_at_once_when_its_rows_are_told(string reemitted, bool covered)
+    {
+        var reader = From(0x10);
+        Read(reader, Frames.Begin(700, 0x20),
+            Frames.OwnMessage($$"""{"is":"ddl","command":"ALTER TABLE","tables":[{{ImageJson(Accounts, "accounts", "id")}}],"schemaChanged":true,"schema":{"units":[] } }"""),
+            Frames.OwnMessage($$"""{"is":"rewrite","table":{{ImageJson(Accounts, "accounts", "id")}},"reemitted":{{reemitted}}}"""),
+            Frames.OwnMessage($$"""{"is":"rows","oid":{{Accounts}},"rows":["(1)"]}"""), Frames.Commit(0x20, 0x30));
+        Assert.Equal(covered, _pending.Bases.Count == 1 && _pending.Gaps.Count == 0);
+        Assert.Equal(!covered, _pending.Gaps.Count == 1 && reader.BasesNeeded.Count == 1);
+    }
+
     [Fact]
     public void A_rewrite_not_sent_again_is_a_gap_of_that_table_from_before_it()
     {
