@@ -7,7 +7,8 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>What a transaction's DDL messages told.</summary>
 /// <param name="Tables">OIDs that they named.</param>
 /// <param name="Vague">A command was not described: it may have touched anything.</param>
-sealed record ToldDdl(ulong Xid, IReadOnlySet<uint> Tables, bool Vague);
+/// <param name="Ours">Capture did it: that says nothing of what the CRM did beside it.</param>
+sealed record ToldDdl(ulong Xid, IReadOnlySet<uint> Tables, bool Vague, bool Ours = false);
 
 /// <summary>Judges whether our messages explain what capture saw of the catalog (rule 15). A change is explained by a transaction with
 /// messages that the newer of two looks sees and the older does not. Pure: the loop records gaps and reads anew.</summary>
@@ -74,11 +75,12 @@ sealed class CatalogDesk
         if (before is null)
             return null;
         var silenced = before.Triggers != seen.Triggers;
-        var excused = window.Count > 0 && !silenced && !window.Exists(ddl => ddl.Vague);
+        var spoken = window.Exists(ddl => !ddl.Ours);
+        var excused = spoken && !silenced && !window.Exists(ddl => ddl.Vague);
         var tables = excused || before.Columns == seen.Columns ? []
             : seen.Touched.Where(table => !named.Contains(table.Oid) && !table.Columns.All(column => hasMissingValue(table.Oid, column)))
                 .Select(table => table.Oid).ToList();
-        var schema = silenced || ((before.Schema != seen.Schema || tables.Count > 0) && window.Count == 0);
+        var schema = silenced || ((before.Schema != seen.Schema || tables.Count > 0) && !spoken);
         var publication = before.PublicationDamaged ? null : seen.PublicationDamage;
         return schema || tables.Count > 0 || publication is not null
             ? new Unexplained(seen.UnchangedTo > before.Before ? seen.UnchangedTo : before.Before,

@@ -6,6 +6,9 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Our own messages in the stream: DDL, rewrites, marks, barriers.</summary>
 sealed partial class EventReader
 {
+    /// <summary>Capture's own command: <c>tell_changes</c>.</summary>
+    const string TellChanges = "TELL CHANGES";
+
     void Message(ReadOnlySpan<byte> frame)
     {
         var message = MessageFrame.Parse(frame);
@@ -41,6 +44,7 @@ sealed partial class EventReader
     void Ddl(DdlMessage ddl)
     {
         (_ddl, _told, _vague) = (true, true, _vague || ddl.Incomplete is not null);
+        _spoken |= ddl.Command != TellChanges;
         _named.UnionWith([.. ddl.Dropped ?? [], .. ddl.Unprotected ?? []]);
         ChoiceChanged |= ddl.Command is "ALTER PUBLICATION" or "DROP PUBLICATION" or "CREATE PUBLICATION" || ddl.Incomplete is not null;
         if (ddl.Incomplete is { } why)
@@ -113,7 +117,7 @@ sealed partial class EventReader
     /// <summary>All rows before are void; those after follow in <see cref="RewrittenRowsMessage"/>s, or are unknown until a new base.</summary>
     void Rewrite(RewriteMessage rewrite)
     {
-        (_ddl, _told) = (true, true);
+        (_ddl, _told, _spoken) = (true, true, true);
         _named.Add(rewrite.Table.Oid);
         if (rewrite.Table.Kind != 'r' || rewrite.Table.Persistence != 'p')
             return;

@@ -31,6 +31,7 @@ sealed partial class EventReader(
     Lsn _written;
     bool _ddl;
     bool _told;
+    bool _spoken;
     bool _vague;
     int _ordinal;
 
@@ -107,7 +108,7 @@ sealed partial class EventReader(
         _begin = begin;
         _skipping = begin.CommitRecord < Position.Lsn;
         (_ordinal, _written) = (0, Lsn.None);
-        (_ddl, _told, _vague) = (false, false, false);
+        (_ddl, _told, _spoken, _vague) = (false, false, false, false);
     }
 
     void Commit(CommitFrame commit)
@@ -147,7 +148,7 @@ sealed partial class EventReader(
             BasesNeeded.Enqueue((relation, reason));
         }
         if (_told)
-            Told.Enqueue(new ToldDdl(begin.Xid, _named.ToHashSet(), _vague));
+            Told.Enqueue(new ToldDdl(begin.Xid, _named.ToHashSet(), _vague, Ours: !_spoken));
         _named.Clear();
         _reshaped.Clear();
         _born.Clear();

@@ -47,6 +47,17 @@ public class CatalogJudgements
     }
 
     [Fact]
+    public void What_capture_did_explains_its_table_and_nothing_of_the_crms()
+    {
+        var desk = Desk(out _);
+        desk.Told(Told(705, false, Accounts) with { Ours = true });
+        var found = desk.Judge(Seen("710:710:", 0x50, "other", "others", "A", Accounts, 16500), None);
+        Assert.NotNull(found);
+        Assert.True(found.Schema);
+        Assert.Equal([16500u], found.Tables);
+    }
+
+    [Fact]
     public void What_was_told_and_not_seen_is_remembered_over_a_restart()
     {
         var desk = Desk(out _);
