@@ -32,6 +32,12 @@ static partial class Log
         "{Vault} lacks segments of the commits after {Whole} (up to {Head}): a copy that is not finished, or damage; it is taken as it was at commit {Whole}")]
     public static partial void Unfinished(this ILogger log, string vault, long whole, long head);
 
+    [LoggerMessage(5017, LogLevel.Error, "The vault is waited for: {What}. {Hint}")]
+    public static partial void VaultIsWaitedFor(this ILogger log, string what, string hint);
+
+    [LoggerMessage(5018, LogLevel.Information, "{Vault} takes data again: work goes on")]
+    public static partial void VaultIsBack(this ILogger log, string vault);
+
     [LoggerMessage(5020, LogLevel.Information, "Protecting {Database}, vault {Vault}; stop with SIGTERM or Ctrl-C")]
     public static partial void Protecting(this ILogger log, string database, string vault);
 

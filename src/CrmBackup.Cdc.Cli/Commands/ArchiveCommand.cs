@@ -24,7 +24,11 @@ sealed class ArchiveCommand : Verb
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
         _ = invocation.Settings.Broker.For(Guid.Empty);
-        var vault = await invocation.OpenVaultAsync(stop);
+        return await new VaultPatience(invocation, (vault, ending) => WriteAsync(invocation, vault, ending)).RunAsync(stop);
+    }
+
+    static async Task<int> WriteAsync(Invocation invocation, BackupVault vault, CancellationToken stop)
+    {
         using var key = invocation.Settings.Keys.Private();
         using var writer = await OpenWriterAsync(invocation, vault, key, stop);
         await using var log = new RabbitChangeLog(

@@ -36,10 +36,14 @@ sealed class RunCommand : Verb
         "crmbackup run --once --source \"Host=db;Database=crm;Username=crmbackup\" --vault /backup/crm",
     ];
 
-    public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
+    /// <summary>Once means now: a medium that does not take data then is an error.</summary>
+    public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop) => invocation.Get(_once)
+        ? await ProtectAsync(invocation, await invocation.OpenVaultAsync(stop), stop)
+        : await new VaultPatience(invocation, (vault, ending) => ProtectAsync(invocation, vault, ending)).RunAsync(stop);
+
+    static async Task<int> ProtectAsync(Invocation invocation, BackupVault vault, CancellationToken stop)
     {
         var connection = invocation.Settings.SourceConnection;
-        var vault = await invocation.OpenVaultAsync(stop);
         var headBefore = vault.State.Head;
         // Said now, before anything waits for a source that is another vault's.
         await using (await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop))

@@ -28,7 +28,8 @@ sealed class StatusCommand : Verb
             await using var opened = await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop);
             source = await SourceStatus.ReadAsync(opened, vault.State.CoveredTo?.Position.Lsn, stop);
         }
-        var report = StatusReport.Of(vault, source, invocation.Clock, await invocation.Heads.MissingAsync(vault, stop));
+        var report = StatusReport.Of(vault, source, invocation.Clock, await invocation.Heads.MissingAsync(vault, stop),
+            new WaitingNote(invocation.Settings.StateFolder, vault.Identity.Id).Read());
         await invocation.RememberHeadAsync(vault, written: false, stop);
         invocation.Answer(report, output => Write(report, output));
         return (int)(report.Protecting ? ExitCode.Done : ExitCode.Refused);

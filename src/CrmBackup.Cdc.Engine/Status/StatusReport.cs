@@ -37,7 +37,8 @@ public sealed record StatusReport(
 
     /// <param name="source">Null: only what the vault itself says is judged.</param>
     /// <param name="lost">A commit that was seen once, and that the vault does not hold any more.</param>
-    public static StatusReport Of(BackupVault vault, SourceStatus? source, TimeProvider clock, RememberedHead? lost = null)
+    /// <param name="waiting">What an archive of this machine waits for.</param>
+    public static StatusReport Of(BackupVault vault, SourceStatus? source, TimeProvider clock, RememberedHead? lost = null, string? waiting = null)
     {
         var state = vault.State;
         var coverage = Coverage.Of(state);
@@ -53,6 +54,8 @@ public sealed record StatusReport(
         var problems = Judge(head, durable, bases, state.Schemas.Count > 0, covered, source).Concat(SetupProblems(state)).ToList();
         if (lost is not null)
             problems.Insert(0, $"commit {lost.Reference}, seen at {lost.Seen:u}, is not there any more: history was cut off or replaced; 'crmbackup verify' says more");
+        if (waiting is not null)
+            problems.Insert(0, $"nothing is written: {waiting}");
         return new StatusReport(
             problems.Count == 0, problems, vault.Medium.Location, vault.Identity.Id, vault.Identity.Database, head, durable, bases,
             state.Schemas.Count > 0 ? new SchemaStatus(state.Schemas[^1].From.Lsn, state.Schemas[^1].Until?.Lsn) : null,

@@ -262,7 +262,7 @@ public sealed class DirectoryMedium : IMedium
             return;
         // A folder that we expect and do not find: the disk may have gone, and its mount point be an empty folder now.
         if (!_disk.FolderExists(folder) && !_disk.FileExists(Path.Combine(Location, VaultPath.Identity)))
-            throw DirectoryFailure.NoVault(Location);
+            throw DirectoryFailure.NoVault(_disk, Location);
         var parent = Path.GetDirectoryName(folder)!;
         MakeDurableFolder(parent);
         MakeFolder(folder);

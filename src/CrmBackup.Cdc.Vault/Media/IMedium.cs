@@ -72,6 +72,8 @@ public enum MediumFailure
     Missing,
     /// <summary>No room: waiting for some is sensible.</summary>
     Full,
+    /// <summary>It can be read, and not written.</summary>
+    ReadOnly,
     /// <summary>The medium itself is not there, or it is not the vault's: nothing may be created.</summary>
     Absent,
 }

@@ -49,7 +49,7 @@ static class Posix
             return false;
         var (handle, errno) = disk.OpenFolder(directory);
         if (errno != 0)
-            throw new IOException($"cannot open the directory {directory}: {Describe(errno)}");
+            throw new IOException($"cannot open the directory {directory}: {Describe(errno)}", errno);
         try
         {
             errno = disk.Sync(handle);
