@@ -142,7 +142,7 @@ sealed partial class EventReader(
             _lost.Add((relation, "its columns changed without a message of ours"));
         foreach (var mark in _marks)
             pending.Marks.Add(mark with { At = Position, Time = commit.Time, Xid = begin.Xid });
-        foreach (var (relation, reason) in _lost)
+        foreach (var (relation, reason) in _lost.DistinctBy(lost => lost.Relation))
         {
             pending.Gaps.Add(new Gap(GapScope.Relation, relation, before, null, reason, commit.Time.ToDateTimeOffset()));
             BasesNeeded.Enqueue((relation, reason));

@@ -27,7 +27,7 @@ static class Crmbackup
     public static async Task<Result> RunAsync(params string[] arguments)
     {
         await using var running = Start(new Dictionary<string, string>(), arguments);
-        return await running.EndAsync(TimeSpan.FromMinutes(5));
+        return await running.EndAsync(TimeSpan.FromMinutes(15));
     }
 
     public static Running Start(IReadOnlyDictionary<string, string> environment, params string[] arguments)
