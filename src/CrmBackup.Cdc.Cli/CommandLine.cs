@@ -27,7 +27,10 @@ static class CommandLine
                 throw NotUnderstood(parsed, root);
             var streams = new InvocationConfiguration
             {
-                Output = terminal.Data, Error = terminal.Log, EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null,
+                Output = terminal.Data,
+                Error = terminal.Log,
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
             };
             return await parsed.InvokeAsync(streams, stop);
         }

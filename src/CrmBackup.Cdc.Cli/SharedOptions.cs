@@ -27,12 +27,14 @@ static class SharedOptions
 
     public static readonly Option<string> PrivateKey = new("--private-key")
     {
-        HelpName = "file", Description = "Sign every commit with this key ('crmbackup keys new' makes one)",
+        HelpName = "file",
+        Description = "Sign every commit with this key ('crmbackup keys new' makes one)",
     };
 
     public static readonly Option<string> PublicKey = new("--public-key")
     {
-        HelpName = "file", Description = "Trust only what is signed by this key",
+        HelpName = "file",
+        Description = "Trust only what is signed by this key",
     };
 
     /// <summary>Options that are settings too, by their path.</summary>
@@ -60,7 +62,10 @@ static class SharedOptions
     {
         var option = new Option<string>(name)
         {
-            Recursive = true, HelpName = string.Join('|', words), Description = description, DefaultValueFactory = _ => words[0],
+            Recursive = true,
+            HelpName = string.Join('|', words),
+            Description = description,
+            DefaultValueFactory = _ => words[0],
         };
         option.AcceptOnlyFromAmong(words);
         return option;

@@ -12,12 +12,14 @@ sealed class InitCommand : Verb
     readonly Option<bool> _remove = new("--remove") { Description = "Take everything away from the source again; the vault stays" };
     readonly Option<string[]> _tables = new("--table")
     {
-        HelpName = "pattern", Description = "Protect only these tables: schema.table with * and ? [default: all]",
+        HelpName = "pattern",
+        Description = "Protect only these tables: schema.table with * and ? [default: all]",
     };
     readonly Option<string[]> _excluded = new("--exclude-table") { HelpName = "pattern", Description = "Do not protect these tables" };
     readonly Option<string[]> _rows = new("--rows")
     {
-        HelpName = "table:predicate", Description = "Protect only the rows of a table for which the SQL predicate holds (PostgreSQL 15 and later)",
+        HelpName = "table:predicate",
+        Description = "Protect only the rows of a table for which the SQL predicate holds (PostgreSQL 15 and later)",
     };
     readonly Option<IdentityChoice> _identity = new("--identity")
     {

@@ -15,7 +15,9 @@ sealed class PointsCommand : Verb
     readonly Option<string> _table = new("--table") { HelpName = "schema.table", Description = "Only what changed this table" };
     readonly Option<long> _minRows = new("--min-rows")
     {
-        HelpName = "n", Description = "Only transactions that changed so many rows (TRUNCATE, DROP, ALTER TABLE always)", DefaultValueFactory = _ => 1,
+        HelpName = "n",
+        Description = "Only transactions that changed so many rows (TRUNCATE, DROP, ALTER TABLE always)",
+        DefaultValueFactory = _ => 1,
     };
     readonly Option<int> _limit = new("--limit") { HelpName = "n", Description = "How many at the most", DefaultValueFactory = _ => 20 };
     readonly Option<TimeSpan?> _within = DurationOption.New("--within", "How far before and after", "5min");

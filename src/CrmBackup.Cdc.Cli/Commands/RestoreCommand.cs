@@ -17,12 +17,14 @@ sealed class RestoreCommand : Verb
     readonly Option<bool> _before = new("--before") { Description = "The state just before the transaction that --to names" };
     readonly Option<string> _target = new("--target")
     {
-        HelpName = "connection", Description = "The database to restore into; it is created, or must be empty, or takes chosen tables",
+        HelpName = "connection",
+        Description = "The database to restore into; it is created, or must be empty, or takes chosen tables",
     };
     readonly Option<string[]> _tables = new("--table") { HelpName = "schema.table", Description = "Only this table; * and ? match, can be repeated" };
     readonly Option<string[]> _where = new("--where")
     {
-        HelpName = "column=value", Description = "Only such rows of the one chosen table: one customer's record; can be repeated",
+        HelpName = "column=value",
+        Description = "Only such rows of the one chosen table: one customer's record; can be repeated",
     };
     readonly Option<bool> _replace = new("--replace") { Description = "Chosen tables take the place of the target's, instead of standing beside them" };
     readonly Option<bool> _inPlace = new("--in-place")
@@ -41,7 +43,9 @@ sealed class RestoreCommand : Verb
     };
     readonly Option<int> _jobs = new("--jobs")
     {
-        HelpName = "n", Description = "Tables at a time", DefaultValueFactory = _ => Math.Clamp(Environment.ProcessorCount, 1, 4),
+        HelpName = "n",
+        Description = "Tables at a time",
+        DefaultValueFactory = _ => Math.Clamp(Environment.ProcessorCount, 1, 4),
     };
 
     public RestoreCommand()

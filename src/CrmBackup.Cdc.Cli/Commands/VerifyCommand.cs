@@ -17,7 +17,8 @@ sealed class VerifyCommand : Verb
     };
     readonly Option<string> _head = new("--head")
     {
-        HelpName = "number:hash", Description = "This commit must be there, as 'status' or 'wait' printed it [default: the newest that this machine has seen]",
+        HelpName = "number:hash",
+        Description = "This commit must be there, as 'status' or 'wait' printed it [default: the newest that this machine has seen]",
     };
     readonly Option<bool> _acceptHead = new("--accept-head") { Description = "The history was cut off or replaced on purpose: remember its end as it is now" };
     readonly Option<string[]> _tables = new("--table") { HelpName = "schema.table", Description = "With --source: only this table; * and ? match, can be repeated" };

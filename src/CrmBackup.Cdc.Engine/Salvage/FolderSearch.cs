@@ -13,7 +13,9 @@ sealed class FolderSearch(string folder, int firstRows, IProgress<VerificationPr
     {
         var options = new EnumerationOptions
         {
-            RecurseSubdirectories = true, AttributesToSkip = FileAttributes.ReparsePoint, IgnoreInaccessible = false,
+            RecurseSubdirectories = true,
+            AttributesToSkip = FileAttributes.ReparsePoint,
+            IgnoreInaccessible = false,
         };
         var files = new DirectoryInfo(folder).EnumerateFiles("*", options).OrderBy(file => file.FullName, StringComparer.Ordinal).ToList();
         var (done, total) = (0L, files.Sum(file => file.Length));

@@ -21,7 +21,10 @@ sealed class ImageSearch(Stream image, string name, string spool, int firstRows,
     readonly byte[] _buffer = new byte[History + Step];
     readonly FileStream _file = new(Path.Combine(spool, $"salvage-{Guid.NewGuid():N}"), new FileStreamOptions
     {
-        Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Share = FileShare.ReadWrite | FileShare.Delete, Options = FileOptions.DeleteOnClose,
+        Mode = FileMode.CreateNew,
+        Access = FileAccess.ReadWrite,
+        Share = FileShare.ReadWrite | FileShare.Delete,
+        Options = FileOptions.DeleteOnClose,
     });
     readonly List<long> _beginnings = [];
     /// <summary>Image offset of the buffer's first byte, and how many of its bytes are read.</summary>

@@ -62,7 +62,10 @@ public sealed record SalvagedHistory(
         foreach (var content in said)
             state = state.Apply(state.Head + 1, Sha256.Zero, 1, DateTimeOffset.UnixEpoch, new CommitContent
             {
-                Schemas = content.Schemas, Gaps = content.Gaps, Settings = content.Settings, Requires = content.Requires,
+                Schemas = content.Schemas,
+                Gaps = content.Gaps,
+                Settings = content.Settings,
+                Requires = content.Requires,
             });
         return state with
         {

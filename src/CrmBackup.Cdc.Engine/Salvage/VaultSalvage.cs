@@ -114,9 +114,17 @@ public sealed class VaultSalvage(TimeProvider clock, ILogger log, SigningKey? ke
         }
         await writer.CommitAsync(new CommitContent
         {
-            Relations = state.Relations, Schemas = state.Schemas, BaseChunks = state.BaseChunks, Bases = state.Bases, Marks = state.Marks,
-            Gaps = state.Gaps, Sequences = state.Sequences, Settings = state.Settings, CoveredTo = state.CoveredTo,
-            SettledTo = state.SettledTo.IsNone ? null : state.SettledTo, Requires = [.. state.Requires],
+            Relations = state.Relations,
+            Schemas = state.Schemas,
+            BaseChunks = state.BaseChunks,
+            Bases = state.Bases,
+            Marks = state.Marks,
+            Gaps = state.Gaps,
+            Sequences = state.Sequences,
+            Settings = state.Settings,
+            CoveredTo = state.CoveredTo,
+            SettledTo = state.SettledTo.IsNone ? null : state.SettledTo,
+            Requires = [.. state.Requires],
         }, stop);
     }
 

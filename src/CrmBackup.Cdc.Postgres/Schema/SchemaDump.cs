@@ -185,7 +185,7 @@ public sealed partial class SchemaDump(NpgsqlConnectionStringBuilder settings, L
             || (schema == "-" && (Names("SCHEMA", "crmbackup") || publications.Any(publication => Names("PUBLICATION", publication))
                 || SetupSql.EventTriggers.Any(trigger => Names("EVENT TRIGGER", trigger.Name))))
             || (kind == "TRIGGER" && rest.Contains($" {SetupSql.RowTrigger} ", StringComparison.Ordinal))
-            || (kind.StartsWith("PUBLICATION TABLE", StringComparison.Ordinal) 
+            || (kind.StartsWith("PUBLICATION TABLE", StringComparison.Ordinal)
                 && publications.Any(publication => rest.StartsWith($"{publication} ", StringComparison.Ordinal)));
     }
 

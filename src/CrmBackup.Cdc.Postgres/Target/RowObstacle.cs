@@ -41,7 +41,7 @@ public static partial class RowObstacle
                 // Another table may have met it, too.
                 return new RowRemedy($"ALTER TYPE {found.Groups["type"].Value} ADD VALUE IF NOT EXISTS {SqlText.Literal(found.Groups["label"].Value)}");
             // A type of another moment, or a name (regclass and its like) of what is not there yet, or not any more: the text is exact.
-            case [ '2', '2', .. ] or [ '4', '2', .. ] or PostgresErrorCodes.InvalidSchemaName or PostgresErrorCodes.FeatureNotSupported when FailedColumn().Match(failure.Where ?? "") is { Success: true } found:
+            case ['2', '2', ..] or ['4', '2', ..] or PostgresErrorCodes.InvalidSchemaName or PostgresErrorCodes.FeatureNotSupported when FailedColumn().Match(failure.Where ?? "") is { Success: true } found:
                 var failed = found.Groups["column"].Value;
                 return new RowRemedy($"ALTER TABLE {name} ALTER COLUMN {SqlText.Identifier(failed)} DROP DEFAULT, ALTER COLUMN {SqlText.Identifier(failed)} TYPE text",
                     await TypedAgainAsync(connection, name, failed, stop), Whole: true);

@@ -12,7 +12,10 @@ public sealed class CheckedServer : IAsyncLifetime
 
     public async Task InitializeAsync() => Server = await PostgresServer.StartAsync(new Dictionary<string, string>
     {
-        ["max_wal_senders"] = "4", ["max_replication_slots"] = "4", ["max_connections"] = "20", ["max_locks_per_transaction"] = "64",
+        ["max_wal_senders"] = "4",
+        ["max_replication_slots"] = "4",
+        ["max_connections"] = "20",
+        ["max_locks_per_transaction"] = "64",
     });
 
     public async Task DisposeAsync() => await Server.DisposeAsync();

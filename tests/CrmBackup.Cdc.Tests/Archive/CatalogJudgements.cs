@@ -10,7 +10,8 @@ public class CatalogJudgements
 
     static CatalogSeen Seen(string snapshot, ulong before, string schema, string columns, string triggers = "A", params uint[] touched) =>
         new(snapshot, new Lsn(before), new Position(1, new Lsn(before + 1)), triggers, schema, columns,
-            [.. touched.Select(oid => new TouchedTable(oid, [1, 2]))], []) { UnchangedTo = new Lsn(before - 5) };
+            [.. touched.Select(oid => new TouchedTable(oid, [1, 2]))], [])
+        { UnchangedTo = new Lsn(before - 5) };
 
     static CatalogDesk Desk(out VaultState state)
     {

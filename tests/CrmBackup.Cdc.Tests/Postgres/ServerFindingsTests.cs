@@ -35,8 +35,13 @@ public sealed class ServerFindingsTests
     static SourceFacts Server(int version) => new(
         new ServerFacts(version, "crm", 5, "postgres", true, true, true, false, "UTF8", new Dictionary<string, string>
         {
-            ["wal_level"] = "logical", ["max_replication_slots"] = "10", ["max_wal_senders"] = "10", ["synchronous_standby_names"] = "",
-            ["max_slot_wal_keep_size"] = "64000", ["wal_sender_timeout"] = "60000", ["logical_decoding_work_mem"] = "65536",
+            ["wal_level"] = "logical",
+            ["max_replication_slots"] = "10",
+            ["max_wal_senders"] = "10",
+            ["synchronous_standby_names"] = "",
+            ["max_slot_wal_keep_size"] = "64000",
+            ["wal_sender_timeout"] = "60000",
+            ["logical_decoding_work_mem"] = "65536",
         }, new HashSet<string>(), 0, 0, []),
         new SetupFacts(false, true, null, false, new Dictionary<string, FunctionFacts>(), new Dictionary<string, EventTriggerFacts>(), null, null, null, null, null),
         [], []);

@@ -29,7 +29,9 @@ public sealed class CreateOnlyTests : IDisposable
             var schema = await new SchemaStore(medium).PutAsync(new Dictionary<string, byte[]> { ["pre-data.sql"] = [1] }, default);
             await writer.CommitAsync(new CommitContent
             {
-                Add = [log], Relations = [shape], Schemas = [new SchemaVersion(schema, Samples.At(1), null)],
+                Add = [log],
+                Relations = [shape],
+                Schemas = [new SchemaVersion(schema, Samples.At(1), null)],
                 // Heavy: a checkpoint follows.
                 Settings = new Dictionary<string, string> { ["filler"] = new('x', 300_000) },
             }, default);
