@@ -1,7 +1,7 @@
 using System.Text.Json;
 using CrmBackup.Cdc.Core;
-using CrmBackup.Cdc.Engine;
 using CrmBackup.Cdc.EndToEnd.Oracle;
+using CrmBackup.Cdc.Engine;
 using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging.Abstractions;
 using Xunit;
