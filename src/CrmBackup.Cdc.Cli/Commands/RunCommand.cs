@@ -37,13 +37,17 @@ sealed class RunCommand : Verb
     ];
 
     /// <summary>Once means now: a medium that does not take data then is an error.</summary>
-    public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop) => invocation.Get(_once)
-        ? await ProtectAsync(invocation, await invocation.OpenVaultAsync(stop), stop)
-        : await new VaultPatience(invocation, (vault, ending) => ProtectAsync(invocation, vault, ending)).RunAsync(stop);
-
-    static async Task<int> ProtectAsync(Invocation invocation, BackupVault vault, CancellationToken stop)
+    public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
-        var connection = invocation.Settings.SourceConnection;
+        // A source that is not named is wrong usage, wherever the vault may be.
+        var source = invocation.Settings.SourceConnection;
+        return invocation.Get(_once)
+            ? await ProtectAsync(invocation, source, await invocation.OpenVaultAsync(stop), stop)
+            : await new VaultPatience(invocation, (vault, ending) => ProtectAsync(invocation, source, vault, ending)).RunAsync(stop);
+    }
+
+    static async Task<int> ProtectAsync(Invocation invocation, string connection, BackupVault vault, CancellationToken stop)
+    {
         var headBefore = vault.State.Head;
         // Said now, before anything waits for a source that is another vault's.
         await using (await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop))
