@@ -1,3 +1,4 @@
+using System.Globalization;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Vault;
 
@@ -11,6 +12,7 @@ public sealed partial class ArchiveLoop
     readonly Dictionary<(string Schema, string Name), SequenceState> _sequences = [];
     BasePlanner _bases = new(1);
     readonly Queue<CatalogSeen> _looks = [];
+    /// <summary>When the last order for a base was given or answered.</summary>
     DateTimeOffset _lastAnswer;
     CatalogDesk? _catalog;
     /// <summary>Something happened that nobody told: what the source looks like must be listed anew.</summary>
@@ -31,12 +33,28 @@ public sealed partial class ArchiveLoop
             var newest = chunks.Max(chunk => chunk.BaseId);
             var current = chunks.Where(chunk => chunk.BaseId == newest).ToList();
             var shape = _tables!.Live.FirstOrDefault(live => live.Number == chunks.Key);
-            if (shape is null || complete.Contains((chunks.Key, newest)) || current.Any(chunk => chunk.Barrier <= voided)
+            if (shape is null || complete.Contains((chunks.Key, newest)) || newest <= Voided(chunks.Key) || current.Any(chunk => chunk.Barrier <= voided)
                 || current.Any(chunk => chunk.Shape != shape.Version))
                 continue;
             var resumed = _bases.Begin(shape, newest, current);
             resumed.Barrier = _reader!.Position with { Lsn = current.Max(chunk => chunk.Barrier) };
         }
+    }
+
+    /// <summary>The newest base of a relation that is not to be gone on with: what it read may lack what a gap lost, however young it is.</summary>
+    int Voided(int relation)
+    {
+        var key = $"{Setting.VoidedBase}{relation}";
+        return _pending.Settings.TryGetValue(key, out var text) || _vault.State.Settings.TryGetValue(key, out text)
+            ? int.Parse(text, CultureInfo.InvariantCulture) : 0;
+    }
+
+    /// <summary>In the commit that says why: an interrupted process would go on with it.</summary>
+    void VoidBase(int relation)
+    {
+        var chunks = _vault.State.BaseChunks.Where(chunk => chunk.Relation == relation).ToList();
+        if (chunks.Count > 0)
+            _pending.Settings[$"{Setting.VoidedBase}{relation}"] = chunks.Max(chunk => chunk.BaseId).ToString(CultureInfo.InvariantCulture);
     }
 
     /// <summary>The inventory's moment has come: every protected table has a relation, every relation a base or one in work.</summary>
@@ -158,6 +176,7 @@ public sealed partial class ArchiveLoop
         _pending.Remove.AddRange(state.Segments.Values.Where(entry => entry.Kind == SegmentKind.Base && entry.Relation == shape.Number
             && !state.Bases.Concat(_pending.Bases).Any(one => one.Relation == entry.Relation && one.BaseId == entry.BaseId)
             && !_pending.Remove.Contains(entry.Path)).Select(entry => entry.Path));
+        VoidBase(shape.Number);
         _logger.BaseBegins(id, shape.FullName);
         return _bases.Begin(shape, id);
     }
@@ -169,9 +188,12 @@ public sealed partial class ArchiveLoop
             BeginBase(shape).NotBefore = notBefore;
     }
 
-    void Expect(ReadBaseChunk order, BasePlanner.Base one, bool keys) =>
+    void Expect(ReadBaseChunk order, BasePlanner.Base one, bool keys)
+    {
+        _lastAnswer = _clock.GetUtcNow();
         _answers.Expect(order.Order, one.Shape, new BaseChunk(
             one.Shape.Number, one.Id, one.TakeChunkNumber(), "", one.Shape.Version, order.FromPage, order.ToPage, keys, Rows: 0));
+    }
 
     async Task OrdersAsync(DateTimeOffset now, CancellationToken stop)
     {
@@ -188,7 +210,6 @@ public sealed partial class ArchiveLoop
         {
             var found = _bases.Find(order.Order)!.Value;
             Expect(order, found.Base, keys: false);
-            _lastAnswer = now;
             await _log.RequestAsync(order, stop);
         }
         if (_schema!.Wants(now))

@@ -209,6 +209,8 @@ public sealed partial class ArchiveLoop
         if (_schema!.Changed(from, described: false, _clock.GetUtcNow()) is { } ended)
             _pending.Schemas.Add(ended with { Until = after });
         _pending.Settings[SchemaDesk.LastDdl] = from.Lsn.ToString();
+        foreach (var relation in _vault.State.BaseChunks.Select(chunk => chunk.Relation).Distinct())
+            VoidBase(relation);
         if (otherTables)
             _pending.Relations.AddRange(_tables!.EndAll(from.Lsn));
     }
@@ -285,6 +287,8 @@ static class Setting
 {
     public const string Incarnation = "incarnation";
     public const string DatabaseOid = "databaseOid";
+    /// <summary>And a relation's number: the newest of its bases that is not to be gone on with.</summary>
+    public const string VoidedBase = "voidedBase.";
     public const string Database = "database";
     /// <summary>Content hash of the newest log segment.</summary>
     public const string NewestLog = "newestLog";

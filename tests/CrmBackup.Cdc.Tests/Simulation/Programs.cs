@@ -54,11 +54,11 @@ sealed class Programs(World world)
     IChangeLog Mutated(IChangeLog log) => world.Options.Mutation == Mutation.None ? log : new MutatedLog(log, world);
 
     CaptureLoop Capture(SimulatedProcess process, IChangeLog log) =>
-        new(world.Options.Capture, new SimulatedSource(world, process), log, process.Clock, NullLogger.Instance);
+        new(world.Options.Capture, new SimulatedSource(world, process), log, process.Clock, new TraceLogger<CaptureLoop>(world, process.Name));
 
     async Task ArchiveAsync(BackupVault vault, VaultWriter writer, IChangeLog log, SimulatedProcess process)
     {
-        var archive = new ArchiveLoop(vault, writer, log, world.Options.Archive, process.Clock, NullLogger<ArchiveLoop>.Instance);
+        var archive = new ArchiveLoop(vault, writer, log, world.Options.Archive, process.Clock, new TraceLogger<ArchiveLoop>(world, process.Name));
         if (!world.Options.Settle)
         {
             await archive.RunAsync(process.Stop);
