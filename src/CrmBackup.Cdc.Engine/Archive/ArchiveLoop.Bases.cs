@@ -12,7 +12,7 @@ public sealed partial class ArchiveLoop
     readonly Dictionary<(string Schema, string Name), SequenceState> _sequences = [];
     BasePlanner _bases = new(1);
     readonly Queue<CatalogSeen> _looks = [];
-    /// <summary>When the last order for a base was given or answered.</summary>
+    /// <summary>When the last order was given, or one for a base was answered.</summary>
     DateTimeOffset _lastAnswer;
     CatalogDesk? _catalog;
     /// <summary>Something happened that nobody told: what the source looks like must be listed anew.</summary>
@@ -199,7 +199,7 @@ public sealed partial class ArchiveLoop
     {
         if (_reader is null || _inventory is not null || _reader.HoldsCommit)
             return;
-        if (_bases.Outstanding > 0 && now - _lastAnswer >= _options.AnswerPatience)
+        if ((_bases.Outstanding > 0 || _schema!.IsOrdered) && now - _lastAnswer >= _options.AnswerPatience)
         {
             // An order that was lost on its way never comes back: begin anew, with orders of a new epoch.
             _logger.AnswersMissing(_options.AnswerPatience);
@@ -216,6 +216,7 @@ public sealed partial class ArchiveLoop
         {
             var order = _bases.NextOrder();
             _schema.Ordered(order);
+            _lastAnswer = now;
             _answers.ExpectFiles(order);
             await _log.RequestAsync(new DumpSchema(_epoch.Epoch, order), stop);
         }

@@ -56,6 +56,9 @@ sealed class SchemaDesk
 
     public void Ordered(ulong order) => _order = order;
 
+    /// <summary>True while a dump that was ordered is not answered.</summary>
+    public bool IsOrdered => _order is not null;
+
     /// <summary>True when the order was ours; it will be repeated later.</summary>
     public bool Failed(ulong order, DateTimeOffset notBefore)
     {

@@ -177,7 +177,8 @@ public sealed class StreamTests(PostgresFixture postgres)
             await postgres.Server.ExecuteAsync("CREATE TABLE IF NOT EXISTS more (i int); INSERT INTO more VALUES (1)", other);
             return await source.ConfirmedAsync() >= written;
         }, TimeSpan.FromSeconds(20), "the slot to advance");
-        Assert.Equal(transactions, listener.Transactions.Count);
+        // Nothing but, where others write much, an empty one of ours that the slot can follow to.
+        Assert.All(listener.Transactions.Skip(transactions), one => Assert.All(one.Entries, entry => Assert.Equal(EntryType.OwnMessage, entry[0])));
         var idle = listener.Controls<IdlePosition>();
         Assert.Equal(idle.Select(one => one.At.Lsn).Order(), idle.Select(one => one.At.Lsn));
         await postgres.Server.DropDatabaseAsync(other);
