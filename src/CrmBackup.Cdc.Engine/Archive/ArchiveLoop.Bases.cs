@@ -1,4 +1,3 @@
-using System.Globalization;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Vault;
 
@@ -39,22 +38,6 @@ public sealed partial class ArchiveLoop
             var resumed = _bases.Begin(shape, newest, current);
             resumed.Barrier = _reader!.Position with { Lsn = current.Max(chunk => chunk.Barrier) };
         }
-    }
-
-    /// <summary>The newest base of a relation that is not to be gone on with: what it read may lack what a gap lost, however young it is.</summary>
-    int Voided(int relation)
-    {
-        var key = $"{Setting.VoidedBase}{relation}";
-        return _pending.Settings.TryGetValue(key, out var text) || _vault.State.Settings.TryGetValue(key, out text)
-            ? int.Parse(text, CultureInfo.InvariantCulture) : 0;
-    }
-
-    /// <summary>In the commit that says why: an interrupted process would go on with it.</summary>
-    void VoidBase(int relation)
-    {
-        var chunks = _vault.State.BaseChunks.Where(chunk => chunk.Relation == relation).ToList();
-        if (chunks.Count > 0)
-            _pending.Settings[$"{Setting.VoidedBase}{relation}"] = chunks.Max(chunk => chunk.BaseId).ToString(CultureInfo.InvariantCulture);
     }
 
     /// <summary>The inventory's moment has come: every protected table has a relation, every relation a base or one in work.</summary>
@@ -100,70 +83,6 @@ public sealed partial class ArchiveLoop
         return _tables.Apply(table).Shape;
 
         static (short, string, uint, int, ValueRule?) Told(ColumnShape column) => (column.AttNum, column.Name, column.TypeOid, column.TypeMod, column.Rule);
-    }
-
-    /// <param name="after">Where it was last known; a base that is younger was read before it became unknown.</param>
-    void TableGap(RelationShape shape, string why, Lsn after)
-    {
-        if (!IsCovered(shape.Number))
-            return;
-        var based = _vault.State.Bases.Concat(_pending.Bases).Where(one => one.Relation == shape.Number).Select(one => one.From.Lsn).Max();
-        var position = _reader!.Position;
-        var at = after.IsNone || after > position.Lsn ? position.Lsn : after;
-        var gap = new Gap(GapScope.Relation, shape.Number, position with { Lsn = at > based ? at : based }, null, $"{shape.FullName}: {why}", _clock.GetUtcNow());
-        _logger.GapOpened(GapScope.Relation, shape.Number, gap.After, gap.Reason);
-        _pending.Gaps.Add(gap);
-    }
-
-    /// <summary>The stream has passed what capture saw of the catalog. What nobody told is a gap, and the source is listed anew.</summary>
-    void JudgeCatalog(CatalogSeen seen)
-    {
-        if (_catalog!.Judge(seen, (oid, column) => _tables!.Find(oid)?.Columns.FirstOrDefault(one => one.AttNum == column)?.MissingValue is not null)
-            is not { } unexplained)
-            return;
-        var position = _reader!.Position;
-        var after = unexplained.After.IsNone || unexplained.After > position.Lsn ? position : position with { Lsn = unexplained.After };
-        if (unexplained.Publication is { } damage)
-        {
-            _logger.GapOpened(GapScope.Database, 0, after, damage);
-            _pending.Gaps.Add(new Gap(GapScope.Database, 0, after, null, damage, _clock.GetUtcNow()));
-        }
-        if (unexplained.Schema)
-        {
-            _logger.GapOpened(GapScope.Schema, 0, after, unexplained.Reason);
-            _pending.Gaps.Add(new Gap(GapScope.Schema, 0, after, null, unexplained.Reason, _clock.GetUtcNow()));
-            if (_schema!.Changed(position, described: false, _clock.GetUtcNow()) is { } ended)
-                _pending.Schemas.Add(ended with { Until = ended.From.Lsn > after.Lsn ? ended.From : after });
-            _pending.Settings[SchemaDesk.LastDdl] = position.Lsn.ToString();
-        }
-        foreach (var shape in unexplained.Tables.Select(oid => _tables!.Find(oid)).OfType<RelationShape>())
-            TableGap(shape, "it was changed without a message of ours", after.Lsn);
-        _silent = true;
-    }
-
-    /// <summary>True when a whole base stands after the relation's last gap.</summary>
-    bool IsCovered(int relation)
-    {
-        var state = _vault.State;
-        var from = state.Bases.Concat(_pending.Bases).Where(one => one.Relation == relation && one.From.Timeline == _reader!.Position.Timeline)
-            .Select(one => one.From.Lsn).DefaultIfEmpty().Max();
-        return !from.IsNone && from > LastGap(one => one.Scope == GapScope.Database || (one.Scope == GapScope.Relation && one.Relation == relation));
-    }
-
-    /// <summary>On the present timeline; its beginning is the gap of those before.</summary>
-    Lsn LastGap(Func<Gap, bool> which)
-    {
-        var timeline = _reader!.Position.Timeline;
-        var on = _vault.State.Gaps.Concat(_pending.Gaps).Where(which).ToList();
-        var here = on.Where(gap => gap.After.Timeline == timeline).Select(gap => gap.After.Lsn).DefaultIfEmpty().Max();
-        return !here.IsNone || !on.Exists(gap => gap.After.Timeline != timeline) ? here : BranchPoint(timeline);
-    }
-
-    Lsn BranchPoint(uint timeline)
-    {
-        var key = Branches.Setting(timeline, 0, null).Key;
-        return (_pending.Settings.TryGetValue(key, out var text) || _vault.State.Settings.TryGetValue(key, out text))
-            && Lsn.TryParse(text.AsSpan(text.IndexOf(' ', StringComparison.Ordinal) + 1), out var left) ? left : Lsn.None;
     }
 
     BasePlanner.Base BeginBase(RelationShape shape)
@@ -256,9 +175,6 @@ public sealed partial class ArchiveLoop
         if (!_vault.State.Gaps.Concat(_pending.Gaps).Any(gap => gap.Relation == one.Shape.Number && gap.Reason == reason && gap.After.Lsn > LastBase(one.Shape.Number)))
             _pending.Gaps.Add(new Gap(GapScope.Relation, one.Shape.Number, _reader!.Position, null, reason, _clock.GetUtcNow()));
     }
-
-    Lsn LastBase(int relation) =>
-        _vault.State.Bases.Concat(_pending.Bases).Where(one => one.Relation == relation).Select(one => one.From.Lsn).DefaultIfEmpty().Max();
 
     /// <summary>A chunk's segment becomes part of the vault at once, so that an interrupted base goes on chunk by chunk.</summary>
     async Task ChunkAsync(ArchiveInput.ChunkRead read, CancellationToken stop)

@@ -22,7 +22,6 @@ public sealed partial class ArchiveLoop
     async Task AskForStreamAsync(CancellationToken stop)
     {
         _epoch = new EpochOrder(Guid.NewGuid());
-        IsProtecting = false;
         _events.TruncateTo(0);
         _pending.Take(null);
         _reader = null;
