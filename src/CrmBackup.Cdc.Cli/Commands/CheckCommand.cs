@@ -18,7 +18,7 @@ sealed class CheckCommand : Verb
     {
         var vault = invocation.Settings.Vault.Path is null ? null : await invocation.OpenVaultAsync(stop);
         await using var source = await SourceConnection.OpenAsync(invocation.Settings.SourceConnection, stop);
-        var findings = await SourceCheck.RunAsync(source, new SetupOptions { Vault = vault?.Identity.Id }, stop);
+        var findings = await SourceCheck.RunAsync(source, new SetupOptions { Vault = vault?.Identity.Id, Cluster = vault?.Identity.SystemIdentifier ?? 0 }, stop);
         invocation.Answer(new Answer(source.Database, findings), output => Write(findings, output));
         return (int)(findings.Any(finding => finding.Severity == Severity.Unsafe) ? ExitCode.Refused : ExitCode.Done);
     }

@@ -128,34 +128,26 @@ sealed class InitCommand : Verb
         if (!File.Exists(Path.Combine(path, VaultPath.Identity)))
             return null;
         var vault = await BackupVault.OpenAsync(new DirectoryMedium(path), stop);
-        var (system, _) = await IdentifyAsync(source, stop);
+        var system = await SourceIdentity.ClusterAsync(source, stop);
         if (vault.Identity.SystemIdentifier != system)
             throw new RefusedException(
                 $"the vault at {vault.Medium.Location} belongs to another source: the database {vault.Identity.Database} of system {vault.Identity.SystemIdentifier}, not {system}",
-                "Correct --source, or choose an empty folder for --vault.");
+                "Correct --source, or choose an empty folder for --vault: after pg_upgrade, too. The old vault is restored as before.");
         return vault;
     }
 
     static async Task<BackupVault> CreateVaultAsync(
         Invocation invocation, string path, NpgsqlConnection source, Guid id, CancellationToken stop)
     {
-        var (system, database) = await IdentifyAsync(source, stop);
+        var system = await SourceIdentity.ClusterAsync(source, stop);
         var medium = DirectoryMedium.CreateRoot(path);
         foreach (var warning in (await MediumProbe.RunAsync(medium, stop)).Warnings())
             invocation.Log.MediumWarning(path, warning);
         var vault = await BackupVault.CreateAsync(
-            medium, new VaultIdentity(id, VaultFormat.Current, system, database, invocation.Clock.GetUtcNow()), stop);
+            medium, new VaultIdentity(id, VaultFormat.Current, system, source.Database, invocation.Clock.GetUtcNow()), stop);
         invocation.Log.VaultMade(medium.Location);
         await invocation.RememberHeadAsync(vault, written: true, stop);
         return vault;
-    }
-
-    static async Task<(ulong System, string Database)> IdentifyAsync(NpgsqlConnection source, CancellationToken stop)
-    {
-        await using var command = new NpgsqlCommand("SELECT system_identifier::text, current_database()::text FROM pg_control_system()", source);
-        await using var row = await command.ExecuteReaderAsync(stop);
-        await row.ReadAsync(stop);
-        return (unchecked((ulong)long.Parse(row.GetString(0))), row.GetString(1));
     }
 
     static string[]? Given(Invocation invocation, Option<string[]> option) => invocation.Has(option) ? invocation.Get(option) : null;

@@ -29,7 +29,7 @@ sealed class MarkCommand : Verb
         var name = invocation.Get(_name)!;
         var connection = invocation.Settings.SourceConnection;
         var vault = await invocation.OpenVaultAsync(stop);
-        await using var source = await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop);
+        await using var source = await SourceMessage.OpenSourceAsync(connection, vault, stop);
         var lsn = await SourceMessage.MarkAsync(source, name, stop);
         var durable = invocation.Get(_noWait) ? null
             : await new DurabilityWait(vault, invocation.Clock).UntilAsync(lsn, invocation.Get(WaitCommand.Timeout) ?? WaitCommand.Patience, stop);

@@ -49,8 +49,8 @@ sealed class RunCommand : Verb
     static async Task<int> ProtectAsync(Invocation invocation, string connection, BackupVault vault, CancellationToken stop)
     {
         var headBefore = vault.State.Head;
-        // Said now, before anything waits for a source that is another vault's.
-        await using (await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop))
+        // Said now, before anything waits for a source that is another vault's, or puts the archive of the true one out of work.
+        await using (await SourceMessage.OpenSourceAsync(connection, vault, stop))
         {
         }
         using var key = invocation.Settings.Keys.Private();
@@ -78,8 +78,7 @@ sealed class RunCommand : Verb
     static async Task<bool> CatchUpAsync(
         Invocation invocation, BackupVault vault, ArchiveLoop archive, SettleLoop settle, CancellationToken stop)
     {
-        await using var source = await SourceMessage.OpenSourceAsync(
-            invocation.Settings.SourceConnection, vault.Identity.Id, vault.Medium.Location, stop);
+        await using var source = await SourceMessage.OpenSourceAsync(invocation.Settings.SourceConnection, vault, stop);
         var until = await SourceMessage.BarrierAsync(source, $"once {Environment.ProcessId}", stop);
         using var look = new PeriodicTimer(TimeSpan.FromMilliseconds(100), invocation.Clock);
         // What the vault itself could give back counts, not what the archive is about to write.

@@ -8,8 +8,8 @@ namespace CrmBackup.Cdc.Cli;
 
 sealed class SettleCommand : Verb
 {
-    /// <summary>An archive looks for requests every second.</summary>
-    static readonly TimeSpan Taken = TimeSpan.FromSeconds(10);
+    /// <summary>An archive looks for requests every second, also while it settles; on a busy machine or a slow medium somewhat later.</summary>
+    static readonly TimeSpan Taken = TimeSpan.FromSeconds(30);
 
     readonly Option<bool> _now = new("--now") { Description = "Settle everything, however little; else only what is due" };
     readonly Option<TimeSpan?> _timeout = DurationOption.New("--timeout", "How long to wait for the archive that does it", "10min");
@@ -44,7 +44,7 @@ sealed class SettleCommand : Verb
         }
         throw _refused ?? new RefusedException(
             $"the vault at {vault.Medium.Location} is in use by a process that does not settle",
-            "Stop it, or wait for it to end, and settle again.");
+            "It may be another 'crmbackup settle': wait for its end. Else stop it, and settle again.");
     }
 
     Task<bool> AskAsync(Invocation invocation, BackupVault vault, CancellationToken stop) => SettleRequest.AskAsync(

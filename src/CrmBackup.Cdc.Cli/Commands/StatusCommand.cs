@@ -25,7 +25,7 @@ sealed class StatusCommand : Verb
         SourceStatus? source = null;
         if (invocation.Settings.Source.Connection is { } connection)
         {
-            await using var opened = await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop);
+            await using var opened = await SourceMessage.OpenSourceAsync(connection, vault, stop);
             source = await SourceStatus.ReadAsync(opened, vault.State.CoveredTo?.Position.Lsn, stop);
         }
         var report = StatusReport.Of(vault, source, invocation.Clock, await invocation.Heads.MissingAsync(vault, stop),

@@ -28,7 +28,7 @@ sealed class WaitCommand : Verb
     {
         var connection = invocation.Settings.SourceConnection;
         var vault = await invocation.OpenVaultAsync(stop);
-        await using var source = await SourceMessage.OpenSourceAsync(connection, vault.Identity.Id, vault.Medium.Location, stop);
+        await using var source = await SourceMessage.OpenSourceAsync(connection, vault, stop);
         var lsn = await SourceMessage.BarrierAsync(source, $"wait {Environment.ProcessId}", stop);
         var wait = new DurabilityWait(vault, invocation.Clock);
         var patience = invocation.Get(Timeout) ?? Patience;

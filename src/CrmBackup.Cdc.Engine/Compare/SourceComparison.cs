@@ -16,7 +16,7 @@ public sealed class SourceComparison(BackupVault vault, TimeProvider clock, ILog
         await using var lease = await RestoreLease.TryTakeAsync(vault.Medium, $"verify on {Environment.MachineName}", clock, stop);
         var began = clock.GetTimestamp();
         var settings = ConnectionText.Parse(options.Source);
-        await using var source = await SourceMessage.OpenSourceAsync(options.Source, vault.Identity.Id, vault.Medium.Location, stop);
+        await using var source = await SourceMessage.OpenSourceAsync(options.Source, vault, stop);
         await using var yield = new LockYield(settings, clock);
         await using var reader = new BaseChunkReader(settings, [], vault.State.CoveredTo?.Position.Timeline ?? 1, yield, clock);
         var live = new LiveTables(reader, clock);

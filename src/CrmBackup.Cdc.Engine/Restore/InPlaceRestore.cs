@@ -33,7 +33,7 @@ public sealed class InPlaceRestore(BackupVault vault, TimeProvider clock, ILogge
         var name = settings.Database!;
         await using var server = await TargetDatabase.OpenServerAsync(settings, stop);
         var traits = await DatabaseTraits.ReadAsync(server, name, stop);
-        await using var old = await SourceMessage.OpenSourceAsync(options.Target, vault.Identity.Id, vault.Medium.Location, stop);
+        await using var old = await SourceMessage.OpenSourceAsync(options.Target, vault, stop);
         await DatabaseSwap.RefusePreparedAsync(server, name, stop);
         var stamp = clock.GetUtcNow().ToString("yyyyMMdd'_'HHmmss", CultureInfo.InvariantCulture);
         var (next, kept) = (Named(name, "_crmbackup_", stamp), Named(name, KeptWord, stamp));
@@ -88,7 +88,7 @@ public sealed class InPlaceRestore(BackupVault vault, TimeProvider clock, ILogge
             ?? throw new RefusedException($"no database from before a restore in place of {name} is kept", "There is nothing to undo.");
         if (!place.Confirmed)
             throw new RefusedException($"--undo ends all sessions of {name} and puts {before} in its place", "Say --yes to do that.");
-        await using var current = await SourceMessage.OpenSourceAsync(source, vault.Identity.Id, vault.Medium.Location, stop);
+        await using var current = await SourceMessage.OpenSourceAsync(source, vault, stop);
         var slot = await PrepareNextAsync(settings, before, current, stop);
         var kept = Named(name, KeptWord, clock.GetUtcNow().ToString("yyyyMMdd'_'HHmmss", CultureInfo.InvariantCulture));
         await using var swap = await DatabaseSwap.BeginAsync(server, name, current.ProcessID, clock, stop);

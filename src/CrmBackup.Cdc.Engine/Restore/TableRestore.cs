@@ -31,6 +31,7 @@ sealed class TableRestore(BackupVault vault, TimeProvider clock, RestoreOptions 
             watch.Begin(RestorePhase.Load);
             var loaded = await new TableLoading(vault, options, watch.Progress).RunAsync(planned, target, Beside, stop);
             watch.Begin(RestorePhase.Indexes);
+            string[] notes = options.Replace ? [] : ["tables beside the existing ones have their columns and key, nothing else", .. await GenerateAsync(target, loaded, stop)];
             await KeyAsync(target, loaded, stop);
             var tables = await Restorer.ProveAsync(options, target, loaded, watch, stop);
             var verified = options.Verify ? tables.All(table => table.Verified == true) : (bool?)null;
@@ -45,7 +46,7 @@ sealed class TableRestore(BackupVault vault, TimeProvider clock, RestoreOptions 
             {
                 Tables = tables,
                 Fidelity = Lines(),
-                Notes = options.Replace ? [] : ["tables beside the existing ones have their columns and key, nothing else"],
+                Notes = notes,
                 Verified = verified,
                 Seconds = watch.Total,
                 PhaseSeconds = watch.Seconds,
@@ -89,6 +90,22 @@ sealed class TableRestore(BackupVault vault, TimeProvider clock, RestoreOptions 
         if (await ScriptRunner.TryAsync(connection, statement, stop) is { } violation)
             throw new RefusedException($"the table {name.Schema}.{name.Name} cannot be made: {violation.Message}",
                 "The database must have the schema and the types of the restored moment; restore into a new database otherwise.");
+    }
+
+    /// <summary>Generated columns are no part of a row: they are computed as the existing table has them now.</summary>
+    /// <returns>Why some are left out.</returns>
+    static async Task<IReadOnlyList<string>> GenerateAsync(TargetDatabase target, IReadOnlyList<LoadedTable> loaded, CancellationToken stop)
+    {
+        var notes = new List<string>();
+        await using var connection = await target.OpenAsync(stop);
+        foreach (var (plan, into, _) in loaded)
+        {
+            var beside = (SqlText.Qualified(into.Schema, into.Name), plan.Shape.Columns.Select(column => column.Name).ToArray());
+            if (await GeneratedColumns.AddingAsync(connection, SqlText.Qualified(plan.Shape.Schema, plan.Shape.Name), beside, stop) is { } statement
+                && await ScriptRunner.TryAsync(connection, statement, stop) is { } violation)
+                notes.Add($"the generated columns of {plan.Shape.FullName} are left out: {violation.Message}");
+        }
+        return notes;
     }
 
     static async Task KeyAsync(TargetDatabase target, IReadOnlyList<LoadedTable> loaded, CancellationToken stop)

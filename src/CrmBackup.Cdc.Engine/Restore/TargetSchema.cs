@@ -59,7 +59,7 @@ sealed class TargetSchema(
             // Pre-data that waits for post-data, as a view that groups by a key, comes with it.
             _late = (await RunAsync(target, units.Entries(post: false), RestorePhase.Schema, stop)).Left;
         await using (var filled = await target.OpenAsync(stop))
-            await TargetFinish.EmptyExtensionTablesAsync(filled, stop);
+            await TargetFinish.EmptyExtensionTablesAsync(filled, [.. plan.Relations.Select(relation => relation.Shape)], stop);
         if (IsExact)
             return;
         // The rows are exact whatever the dump's moment: tables are made to take them.

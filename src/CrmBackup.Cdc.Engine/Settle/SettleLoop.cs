@@ -13,25 +13,65 @@ public sealed class SettleLoop(
     static readonly TimeSpan _look = TimeSpan.FromSeconds(1);
     static readonly TimeSpan _pause = TimeSpan.FromMinutes(1);
 
+    /// <summary>Completes when somebody asks to have all settled.</summary>
+    volatile TaskCompletionSource _asked = new();
+
     /// <summary>Until stopped. Work that no worker could do stays for later: nothing is lost by waiting.</summary>
     public async Task RunAsync(CancellationToken stop)
     {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        Task[] loops = [HearAsync(ending.Token), SettleAsync(ending.Token)];
+        try
+        {
+            await await Task.WhenAny(loops);
+        }
+        finally
+        {
+            await ending.EndAsync();
+            await Task.WhenAll(loops).EndedAsync();
+        }
+    }
+
+    /// <summary>Requests are taken while a job is under way, too: who asks waits for the work, and not for somebody to listen.</summary>
+    async Task HearAsync(CancellationToken stop)
+    {
         while (true)
         {
+            if (await SettleRequest.TakeAsync(vault.Medium, stop))
+                _asked.TrySetResult();
+            await Task.Delay(_look, clock, stop);
+        }
+    }
+
+    async Task SettleAsync(CancellationToken stop)
+    {
+        while (true)
             try
             {
-                while (await StepAsync(atOnce: false, stop))
-                    stop.ThrowIfCancellationRequested();
-                if (await SettleRequest.TakeAsync(vault.Medium, stop))
+                if (_asked.Task.IsCompleted)
+                {
+                    _asked = new TaskCompletionSource();
                     await SettleAllAsync(stop);
-                await Task.Delay(_look, clock, stop);
+                }
+                else if (!await StepAsync(atOnce: false, stop))
+                    await AskedWithinAsync(_look, stop);
+                stop.ThrowIfCancellationRequested();
             }
             catch (BackupException failure) when (failure.ExitCode == ExitCode.Failed)
             {
                 log.SettlePutOff(failure.Message, _pause);
-                await Task.Delay(_pause, clock, stop);
+                await AskedWithinAsync(_pause, stop);
             }
-        }
+    }
+
+    async Task AskedWithinAsync(TimeSpan length, CancellationToken stop)
+    {
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var pause = clock.PauseAsync(length, over.Token);
+        await Task.WhenAny(_asked.Task, pause);
+        await over.EndAsync();
+        await pause.EndedAsync();
+        stop.ThrowIfCancellationRequested();
     }
 
     /// <summary>Settles everything that is committed now, however little.</summary>

@@ -1,5 +1,6 @@
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Postgres;
+using CrmBackup.Cdc.Vault;
 using Npgsql;
 
 namespace CrmBackup.Cdc.Engine;
@@ -27,17 +28,18 @@ public static class SourceMessage
         return await VaultOfAsync(source, stop) ?? throw NotPrepared(source);
     }
 
-    /// <exception cref="RefusedException">The vault belongs to another source, or the source is not prepared.</exception>
-    public static async Task<NpgsqlConnection> OpenSourceAsync(string connectionText, Guid vault, string vaultLocation, CancellationToken stop)
+    /// <exception cref="RefusedException">The vault belongs to another source, the source is a copy of it, or not prepared.</exception>
+    public static async Task<NpgsqlConnection> OpenSourceAsync(string connectionText, BackupVault vault, CancellationToken stop)
     {
         var source = await SourceConnection.OpenAsync(connectionText, stop);
         try
         {
             var known = await VaultOfAsync(source, stop) ?? throw NotPrepared(source);
-            if (known != vault)
+            if (known != vault.Identity.Id)
                 throw new RefusedException(
-                    $"the vault at {vaultLocation} ({vault}) is not the one that protects {Describe(source)} ({known})",
+                    $"the vault at {vault.Medium.Location} ({vault.Identity.Id}) is not the one that protects {Describe(source)} ({known})",
                     "Correct --source or --vault; 'crmbackup init' joins a source to a vault.");
+            await SourceIdentity.RefuseCopyAsync(source, vault.Identity.SystemIdentifier, stop);
             return source;
         }
         catch

@@ -37,6 +37,7 @@ public static partial class FactsReader
             """;
         await foreach (var row in RowsAsync(connection, preparedSql, stop))
             prepared.Add(new PreparedTransaction(row.GetString(0), row.GetString(1), row.GetTimeSpan(2)));
+        var cluster = await SourceIdentity.ClusterAsync(connection, stop);
         const string serverSql = """
             SELECT current_setting('server_version_num')::int, current_database()::text, d.oid, current_user::text,
                 r.rolsuper, r.rolreplication OR r.rolsuper, r.rolbypassrls OR r.rolsuper, pg_is_in_recovery(),
@@ -48,7 +49,7 @@ public static partial class FactsReader
         await foreach (var row in RowsAsync(connection, serverSql, stop))
             return new ServerFacts(
                 row.GetInt32(0), row.GetString(1), row.GetFieldValue<uint>(2), row.GetString(3), row.GetBoolean(4), row.GetBoolean(5),
-                row.GetBoolean(6), row.GetBoolean(7), row.GetString(8), settings, pending, row.GetInt32(9), row.GetInt32(10), prepared);
+                row.GetBoolean(6), row.GetBoolean(7), row.GetString(8), settings, pending, row.GetInt32(9), row.GetInt32(10), prepared, cluster);
         throw new InvalidOperationException("the server does not know its own database");
     }
 

@@ -12,10 +12,11 @@ public sealed record SourceFacts(
 /// <param name="PendingRestart">Settings whose file says something else than the running server.</param>
 /// <param name="WalSendersUsed">Without our own.</param>
 /// <param name="Prepared">Of this database.</param>
+/// <param name="Cluster">System identifier; 0 when the role may not ask.</param>
 public sealed record ServerFacts(
     int Version, string Database, uint DatabaseOid, string User, bool Superuser, bool CanReplicate, bool BypassesRowSecurity,
     bool InRecovery, string Encoding, IReadOnlyDictionary<string, string> Settings, IReadOnlySet<string> PendingRestart,
-    int SlotsUsed, int WalSendersUsed, IReadOnlyList<PreparedTransaction> Prepared)
+    int SlotsUsed, int WalSendersUsed, IReadOnlyList<PreparedTransaction> Prepared, ulong Cluster)
 {
     public int Major => Version / 10_000;
 

@@ -21,6 +21,11 @@ static class SetupFindings
             yield return NoAccess(facts);
             yield break;
         }
+        if (Copy(facts, options) is { } copy)
+        {
+            yield return copy;
+            yield break;
+        }
         if (options.Vault is { } vault && setup.Setting("vault") is { } other && other != vault.ToString())
             yield return new Finding("other-vault", Severity.Unsafe, $"the source is set up for vault {other}, not {vault}",
                 "Two vaults on one slot would each get half of the changes.",
@@ -29,8 +34,33 @@ static class SetupFindings
             yield return new Finding("settings-missing", Severity.Unsafe, "our tables in schema crmbackup are not complete",
                 "Messages of ours cannot be told from others'.", [Remedy.Init]);
         foreach (var finding in Functions(setup).Concat(Triggers(setup, facts.Server.Major)).Concat(Publication(facts, options, scope))
-            .Concat(Slot(facts, options)).Concat(Role(facts)))
+            .Concat(Slot(facts, options)).Concat(Role(facts)).Concat(Costs(facts)))
             yield return finding;
+    }
+
+    /// <summary>All that follows would be about the set-up of another database.</summary>
+    static Finding? Copy(SourceFacts facts, SetupOptions options)
+    {
+        var what = options.Cluster != 0 && facts.Server.Cluster != 0 && options.Cluster != facts.Server.Cluster
+            ? $"the source is the cluster {facts.Server.Cluster}, the vault belongs to {options.Cluster}: pg_upgrade has made another one of it, or it is a copy"
+            : facts.Setup.Slot is { Database: { } original } && original != facts.Server.Database
+                ? $"the database {facts.Server.Database} is a copy of {original}, whose slot its settings name" : null;
+        return what is null ? null : new Finding("copy", Severity.Unsafe, what,
+            "Its positions mean nothing in that vault, which is restored as before; it needs a vault of its own.",
+            [Remedy.Command("crmbackup init --remove"), Remedy.Advice("Then, with an empty folder for --vault:"), Remedy.Init]);
+    }
+
+    /// <summary>Where the CRM's own statements can fail because of us, whatever we do (README, "What it may cost the source").</summary>
+    static IEnumerable<Finding> Costs(SourceFacts facts)
+    {
+        if (ChangesPlan.Applies(facts.Server.Major) || facts.Setup.Publication is not { } publication)
+            yield break;
+        yield return publication.AllTables
+            ? new Finding("removal-by-hand", Severity.Info, "the publication covers tables to come",
+                "Where schema crmbackup or our event triggers are dropped by hand, UPDATE and DELETE fail on a table that is made later without a key, until run or init has made them anew. "
+                    + "To part from crmbackup use 'crmbackup init --remove'.", [])
+            : new Finding("set-unlogged", Severity.Info, "tables are published by name",
+                "While a table is published by name it cannot be SET UNLOGGED: take it out before, with 'crmbackup init --exclude-table'.", []);
     }
 
     static Finding NoAccess(SourceFacts facts)
@@ -100,7 +130,7 @@ static class SetupFindings
         if (facts.Setup.Slot is not { } slot)
             yield return new Finding("slot-missing", Severity.Unsafe, $"replication slot {name} is missing",
                 "Nothing keeps the changes for us.", [.. SlotPlan.CreateStatements(name).Select(Remedy.Sql)]);
-        else if (SlotPlan.Problem(slot, facts.Server.Database) is { } problem)
+        else if (SlotPlan.Problem(slot) is { } problem)
             yield return new Finding("slot-useless", Severity.Unsafe, $"replication slot {name} {problem}",
                 "Changes since then cannot be read from it: with a new slot a gap is recorded and all tables are read again.",
                 [

@@ -8,7 +8,7 @@ static class TableFindings
     public static IEnumerable<Finding> Of(SourceFacts facts, ProtectedScope scope)
     {
         var chosen = facts.Tables.Where(table => table.Logged && scope.Chooses(table)).ToList();
-        return Identity(facts, chosen).Concat(Access(facts, chosen)).Concat(Choice(facts, scope)).Concat(Objects(facts)).Concat(Locks(facts));
+        return Identity(facts, chosen).Concat(Full(chosen)).Concat(Access(facts, chosen)).Concat(Choice(facts, scope)).Concat(Objects(facts)).Concat(Locks(facts));
     }
 
     static IEnumerable<Finding> Identity(SourceFacts facts, List<TableFacts> chosen)
@@ -24,6 +24,13 @@ static class TableFindings
                 facts.Setup.Settings is null ? [Remedy.Init]
                     : SetupFindings.Statements(IdentityPlan.Step(table)));
         }
+    }
+
+    static IEnumerable<Finding> Full(List<TableFacts> chosen)
+    {
+        if (chosen.Where(table => table.Identity == 'f' && table.ToastBytes > 0).ToList() is { Count: > 0 } full)
+            yield return new Finding("identity-full", Severity.Info, $"replica identity FULL and values out of line: {Names(full)}",
+                "Each update and delete writes the whole old row to the WAL, and a row of more than 1 GB can be neither changed nor deleted. A primary key makes it unnecessary.", []);
     }
 
     static IEnumerable<Finding> Access(SourceFacts facts, List<TableFacts> chosen)

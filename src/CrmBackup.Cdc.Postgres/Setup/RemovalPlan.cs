@@ -8,7 +8,8 @@ static class RemovalPlan
     public static SetupPlan Plan(SourceFacts facts, SetupOptions options)
     {
         var steps = new List<SetupStep>();
-        if (facts.Setup.Slot is { } slot)
+        // In a copy of the database our settings name the original's slot.
+        if (facts.Setup.Slot is { } slot && slot.Database == facts.Server.Database)
         {
             if (slot.Active)
                 throw new RefusedException($"replication slot {slot.Name} is in use", "Stop the running capture first.");

@@ -39,6 +39,9 @@ public sealed record SetupOptions
 
     /// <summary>The vault that this source belongs to; another one's set-up is not taken over.</summary>
     public Guid? Vault { get; init; }
+
+    /// <summary>The cluster that the vault belongs to; 0: not known.</summary>
+    public ulong Cluster { get; init; }
     public string? Slot { get; init; }
     public string? Publication { get; init; }
 

@@ -11,7 +11,9 @@ public static class SlotPlan
         if (slot is null)
             yield return new SetupStep(SetupPhase.Slot, "From here on nothing is lost. Waits until every transaction that runs now has ended.",
                 CreateStatements(name));
-        else if (Problem(slot, facts.Server.Database) is { } problem)
+        else if (slot.Database is { } original && original != facts.Server.Database)
+            throw new RefusedException($"replication slot {name} belongs to database {original}, which {facts.Server.Database} is a copy of", SourceIdentity.OfACopy);
+        else if (Problem(slot) is { } problem)
         {
             if (slot.Invalid is null || slot.Active)
                 throw new RefusedException($"replication slot {name} {problem}", $"If nothing else needs it: {DropStatement(name)};");
@@ -23,10 +25,9 @@ public static class SlotPlan
     }
 
     /// <summary>What makes the slot useless to us, in words; null when nothing does.</summary>
-    internal static string? Problem(SlotFacts slot, string database) =>
+    internal static string? Problem(SlotFacts slot) =>
         slot.Invalid is { } invalid ? $"is lost ({invalid})"
         : slot.Plugin != "pgoutput" ? $"has the plugin {slot.Plugin ?? "none: it is physical"}"
-        : slot.Database != database ? $"belongs to database {slot.Database}"
         : slot.TwoPhase ? "is two-phase"
         : null;
 

@@ -80,7 +80,7 @@ public sealed class ReplicationStream : IAsyncDisposable
         {
             var system = await connection.IdentifySystem(stop);
             var systemIdentifier = ulong.Parse(system.SystemId, System.Globalization.CultureInfo.InvariantCulture);
-            start.RefuseOther(systemIdentifier);
+            SourceIdentity.RefuseOtherCluster(systemIdentifier, start.SystemIdentifier);
             var slot = await SlotState.FreeAsync(control, facts.Slot, start.OwnPid, clock, TimeSpan.FromSeconds(10), stop);
             var slotAt = new Position(system.Timeline, slot.Confirmed);
             var (startedAt, begins) = start.Begin(facts.Incarnation, slotAt, new Lsn((ulong)system.XLogPos));

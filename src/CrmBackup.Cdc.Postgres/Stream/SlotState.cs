@@ -103,7 +103,7 @@ sealed record SlotState(Lsn Confirmed, int? ActivePid, string? Application, Date
         if (Text(0) != connection.Database || Text(1) != "pgoutput")
             throw new RefusedException(
                 $"slot {slot} belongs to database {Text(0) ?? "(none)"} with plugin {Text(1) ?? "(none)"}, not to {connection.Database} with pgoutput",
-                "Drop that slot or choose another name: run 'crmbackup init' again.");
+                SourceIdentity.OfACopy);
         if (Text(2) == "lost" || Text(8) is not null || Text(9) == "true" || Text(3) is not { } confirmed)
             throw new SlotLostException(slot,
                 $"was invalidated ({Text(8) ?? (Text(2) == "lost" ? "its WAL was removed: max_slot_wal_keep_size" : "it never became ready")})");

@@ -28,7 +28,7 @@ public sealed record SlotWeight(
                 CASE WHEN o.age > age(s.catalog_xmin)
                     OR o.age = age(s.catalog_xmin) AND s.catalog_xmin::text = (SELECT value FROM crmbackup.settings WHERE key = '{SlotPlan.InheritedSetting}')
                     THEN format('slot %s%s', o.slot_name, ' of database ' || o.database) END
-            FROM pg_replication_slots s JOIN crmbackup.settings k ON k.key = 'slot' AND k.value = s.slot_name
+            FROM pg_replication_slots s JOIN crmbackup.settings k ON k.key = 'slot' AND k.value = s.slot_name AND s.database = current_database()
             LEFT JOIN LATERAL (
                 SELECT slot_name, database, greatest(age(xmin), age(catalog_xmin)) AS age FROM pg_replication_slots
                 WHERE slot_name <> s.slot_name ORDER BY 3 DESC NULLS LAST LIMIT 1) o ON true

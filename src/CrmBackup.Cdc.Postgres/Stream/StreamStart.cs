@@ -15,15 +15,6 @@ public sealed record StreamStart(ulong SystemIdentifier, Position? At, Guid? Inc
     /// <summary>The newest transaction at or before <see cref="At"/>; null when the vault knows of none.</summary>
     public Anchor? Anchor { get; init; }
 
-    /// <exception cref="RefusedException">Another cluster.</exception>
-    public void RefuseOther(ulong systemIdentifier)
-    {
-        if (SystemIdentifier != 0 && SystemIdentifier != systemIdentifier)
-            throw new RefusedException(
-                $"the source is the cluster {systemIdentifier}, the vault belongs to {SystemIdentifier}",
-                "Give the source that this vault was made for, or make a new vault with 'crmbackup init'.");
-    }
-
     /// <summary>Exactly the archive's position, told from one transaction before it, which proves that it is the same history. Where the
     /// archive's position cannot be had, the slot's own, and the archive sees the gap.</summary>
     /// <param name="incarnation">Of the slot that is there now.</param>

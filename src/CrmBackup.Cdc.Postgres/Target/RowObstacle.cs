@@ -11,9 +11,12 @@ public sealed record RowRemedy(string Statement, string? Again = null, bool Whol
 /// parted, a constraint dropped until the rows are there, a label added, a type that does not take its own texts replaced by text.</summary>
 public static partial class RowObstacle
 {
-    /// <summary>Has the server speak English to this connection where its role may choose: a label that an enum lacks is only in the message.</summary>
-    public static Task ReadyAsync(NpgsqlConnection connection, CancellationToken stop) => ScriptRunner.ExecuteAsync(
-        connection, "DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$", stop);
+    /// <summary>Where the role may choose: has the server speak English to this connection, as a label that an enum lacks is only in the
+    /// message; and holds back the triggers and foreign keys that an extension's tables have from the beginning.</summary>
+    public static Task ReadyAsync(NpgsqlConnection connection, CancellationToken stop) => ScriptRunner.ExecuteAsync(connection, """
+        DO $$ BEGIN SET lc_messages = 'C'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$;
+        DO $$ BEGIN SET session_replication_role = 'replica'; EXCEPTION WHEN insufficient_privilege THEN NULL; END $$
+        """, stop);
 
     /// <returns>Null when the failure is none of these.</returns>
     public static async Task<RowRemedy?> RemedyAsync(

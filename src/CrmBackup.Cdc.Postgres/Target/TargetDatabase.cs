@@ -30,7 +30,7 @@ public sealed class TargetDatabase
         await using var server = await OpenServerAsync(settings, stop);
         var name = settings.Database!;
         var exists = await ExistsAsync(server, name, stop);
-        if (exists && name == source.Database && await SystemIdentifierAsync(server, stop) == source.System)
+        if (exists && name == source.Database && await SourceIdentity.ClusterAsync(server, stop) == source.System)
             throw new RefusedException(
                 $"the target {ConnectionText.Describe(settings)} is the source itself",
                 "Restore into a new database, or replace the source with --in-place.");
@@ -95,20 +95,6 @@ public sealed class TargetDatabase
         {
             // Some servers have no database postgres; every one has template1.
             return await SourceConnection.OpenAsync(new NpgsqlConnectionStringBuilder(settings.ConnectionString) { Database = "template1" }, stop, "--target");
-        }
-    }
-
-    /// <summary>0 when the role may not ask.</summary>
-    public static async Task<ulong> SystemIdentifierAsync(NpgsqlConnection connection, CancellationToken stop)
-    {
-        try
-        {
-            await using var command = new NpgsqlCommand("SELECT system_identifier::text FROM pg_control_system()", connection);
-            return ulong.Parse((string)(await command.ExecuteScalarAsync(stop))!, System.Globalization.CultureInfo.InvariantCulture);
-        }
-        catch (PostgresException refused) when (refused.SqlState == PostgresErrorCodes.InsufficientPrivilege)
-        {
-            return 0;
         }
     }
 

@@ -54,13 +54,21 @@ public static class TargetFinish
         return [];
     }
 
-    /// <summary>CREATE EXTENSION fills its own tables, with what is in the backup too.</summary>
-    public static async Task EmptyExtensionTablesAsync(NpgsqlConnection connection, CancellationToken stop)
+    /// <summary>CREATE EXTENSION fills its own tables, with what is in the backup too. Its triggers and foreign keys are there already.</summary>
+    /// <param name="restored">Tables that get rows: the others keep what they were made with.</param>
+    public static async Task EmptyExtensionTablesAsync(NpgsqlConnection connection, IReadOnlyList<RelationShape> restored, CancellationToken stop)
     {
-        foreach (var table in await ListAsync(connection, """
-            SELECT format('%I.%I', n.nspname, c.relname) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind = 'r' AND c.relpersistence = 'p' ORDER BY 1
-            """, stop))
+        await RowObstacle.ReadyAsync(connection, stop);
+        var names = restored.Select(shape => SqlText.Qualified(shape.Schema, shape.Name)).ToHashSet();
+        var tables = new List<string>();
+        await using (var command = new NpgsqlCommand("""
+            SELECT n.nspname::text, c.relname::text FROM pg_depend d JOIN pg_class c ON c.oid = d.objid JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind = 'r' AND c.relpersistence = 'p' ORDER BY 1, 2
+            """, connection))
+        await using (var row = await command.ExecuteReaderAsync(stop))
+            while (await row.ReadAsync(stop))
+                tables.Add(SqlText.Qualified(row.GetString(0), row.GetString(1)));
+        foreach (var table in tables.Where(names.Contains))
             await ScriptRunner.ExecuteAsync(connection, $"DELETE FROM ONLY {table}", stop);
     }
 

@@ -22,9 +22,12 @@ sealed class Story : IAsyncDisposable
     public Protected Crm { get; }
 
     /// <param name="before">Stands in the database when the first base is read.</param>
-    public static async Task<Story> BeginAsync(PostgresServer server, ITestOutputHelper output, params string[] before)
+    public static Task<Story> BeginAsync(PostgresServer server, ITestOutputHelper output, params string[] before) => BeginInAsync(server, output, "", before);
+
+    /// <param name="options">Of CREATE DATABASE.</param>
+    public static async Task<Story> BeginInAsync(PostgresServer server, ITestOutputHelper output, string options, params string[] before)
     {
-        var database = await server.CreateDatabaseAsync("story");
+        var database = await server.CreateDatabaseAsync("story", options);
         foreach (var script in before)
             await server.ExecuteAsync(script, database);
         var story = new Story(server, await Protected.InitAsync(server, null, database), output);

@@ -106,4 +106,56 @@ public sealed class GovernorTests(PostgresFixture postgres, ITestOutputHelper ou
         await listener.WaitAsync(() => listener.Controls<StreamOpened>().Count > 1, "the new slot");
         await listener.CaughtUpAsync(source);
     }
+
+    [Fact]
+    public async Task Spilled_transactions_count_as_much_as_WAL()
+    {
+        await using var source = await CaptureSource.PreparedAsync(postgres.Server, "CREATE TABLE t (id serial PRIMARY KEY, doc text); ALTER TABLE t ALTER doc SET STORAGE PLAIN");
+        // What was written before the slot's position by a transaction that is still open is not streamed again: the server spills it.
+        await using var open = await source.OpenAsync("Command Timeout=120");
+        await using (var before = new Listener(source.Options()) { ConfirmAll = true })
+        {
+            await before.StartAsync();
+            await before.CaughtUpAsync(source);
+            await SourceDatabase.ExecuteAsync(open, "BEGIN; INSERT INTO t (doc) SELECT repeat(md5(i::text), 200) FROM generate_series(1, 15000) i");
+            await before.CaughtUpAsync(source);
+            var written = Lsn.Parse(await source.AskAsync<string>("SELECT pg_current_wal_flush_lsn()::text"));
+            await Eventually.TrueAsync(async () => await source.ConfirmedAsync() >= written, TimeSpan.FromSeconds(30), "the slot to pass the open transaction");
+        }
+        var log = new TestLog(output);
+        // More than the WAL alone weighs, less than both.
+        var retained = await source.AskAsync<long>("SELECT (pg_current_wal_lsn() - restart_lsn)::bigint FROM pg_replication_slots WHERE database = current_database()");
+        await using var listener = new Listener(With(source.Options(), new GovernorOptions { WarnBytes = retained + (20 << 20), LetGoBytes = retained + (40 << 20) }), logger: log) { ConfirmAll = true };
+        await listener.StartAsync(waitForIt: false);
+        await Eventually.TrueAsync(async () => !await source.AskAsync<bool>(Exists), TimeSpan.FromSeconds(60), "the slot to be let go");
+        Assert.Contains(log.Lines, line => line.Contains(" 4013 ", StringComparison.Ordinal) && line.Contains("of spilled transactions for the slot", StringComparison.Ordinal));
+        await SourceDatabase.ExecuteAsync(open, "ROLLBACK");
+    }
+
+    [Fact]
+    public async Task A_disk_that_runs_full_is_worth_more_than_the_slot()
+    {
+        if (Containers.Available)
+            return;
+        await using var source = await CaptureSource.PreparedAsync(postgres.Server, "CREATE TABLE t (id serial PRIMARY KEY, doc text)");
+        var free = new DriveInfo(await source.AskAsync<string>("SELECT current_setting('data_directory')")).AvailableFreeSpace;
+        foreach (var (least, letGo) in new[] { (free / 3 * 2, false), (free * 2, true) })
+        {
+            var log = new TestLog(output);
+            await using var listener = new Listener(With(source.Options(), new GovernorOptions { FreeBytesMin = least }), capacity: 2, logger: log);
+            await listener.StartAsync(waitForIt: false);
+            // Little is kept for us: to let go of that would free nothing.
+            await Task.Delay(500);
+            Assert.True(letGo || await source.AskAsync<bool>(Exists));
+            listener.Blocked = new TaskCompletionSource();
+            await Eventually.TrueAsync(async () =>
+            {
+                if (log.Lines.Any(line => line.Contains(letGo ? " 4013 " : " 4012 ", StringComparison.Ordinal) && line.Contains("are free on the source's disk, and the source keeps", StringComparison.Ordinal)))
+                    return true;
+                await source.CrmAsync("INSERT INTO t (doc) SELECT string_agg(md5(random()::text), '') FROM generate_series(1, 40000)");
+                return false;
+            }, TimeSpan.FromSeconds(60), letGo ? "the slot to be let go" : "the warning");
+            await Eventually.TrueAsync(async () => await source.AskAsync<bool>(Exists) != letGo, TimeSpan.FromSeconds(30), "the slot's fate");
+        }
+    }
 }

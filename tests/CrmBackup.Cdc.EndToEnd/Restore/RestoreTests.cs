@@ -86,6 +86,9 @@ public sealed class RestoreTests(PostgresFixture postgres)
         Assert.StartsWith("public.deals_restored_", name);
         Assert.Equal(300, await source.AskAsync<long>($"SELECT count(*) FROM {name}"));
         Assert.Equal(0, await source.AskAsync<long>("SELECT count(*) FROM public.deals"));
+        var accounts = beside.Tables.Single(table => table.Table == "public.accounts").RestoredAs;
+        Assert.Equal(300, await source.AskAsync<long>($"SELECT count(*) FROM {accounts} WHERE upper_name = upper(name) AND name LIKE 'account %'"));
+        Assert.Equal("ALWAYS", await source.AskAsync<string>($"SELECT is_generated::text FROM information_schema.columns WHERE table_name = '{accounts[7..]}' AND column_name = 'upper_name'"));
 
         var row = await RestoreAsync(vault, options with { Tables = ["accounts"], Where = [ColumnEquality.Parse("id=7")], Replace = true });
         Assert.Equal(1, row.Rows);

@@ -66,6 +66,20 @@ sealed class LocalPostgres : PostgresServer
         return standby;
     }
 
+    public override async Task<PostgresServer?> UpgradedAsync()
+    {
+        var program = Path.Combine(BinDirectory, "pg_upgrade");
+        if (!File.Exists(program))
+            return null;
+        var next = new LocalPostgres(_settings, major: null, BinDirectory);
+        await next.CreateAsync();
+        // Its sockets and notes go into the current folder.
+        await Command.RunAsync(["env", "-C", next._home, .. _asPostgres, program, "-U", "postgres", "-b", BinDirectory, "-B", BinDirectory,
+            "-d", Data, "-D", next.Data, "-p", $"{Port}", "-P", $"{next.Port}"]);
+        await next.StartAgainAsync();
+        return next;
+    }
+
     public override async Task<string> CopyFilesAsync()
     {
         var copy = Path.Combine(_home, "copy");

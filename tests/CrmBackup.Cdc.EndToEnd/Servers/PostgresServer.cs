@@ -50,10 +50,10 @@ public abstract class PostgresServer : IAsyncDisposable
         $"Host=127.0.0.1;Port={Port};Username=postgres;Database={database};Timeout=15;Include Error Detail=true";
 
     /// <summary>An empty database that no other test uses; returns its name.</summary>
-    public async Task<string> CreateDatabaseAsync(string prefix = "test")
+    public async Task<string> CreateDatabaseAsync(string prefix = "test", string options = "")
     {
         var name = $"{prefix}_{Guid.NewGuid().ToString("N")[..8]}";
-        await ExecuteAsync($"CREATE DATABASE \"{name}\" TEMPLATE template0");
+        await ExecuteAsync($"CREATE DATABASE \"{name}\" TEMPLATE template0 {options}");
         return name;
     }
 
@@ -79,6 +79,9 @@ public abstract class PostgresServer : IAsyncDisposable
 
     /// <summary>A streaming standby of this server, running.</summary>
     public virtual Task<PostgresServer> StandbyAsync() => throw new NotSupportedException("only a local server has a standby");
+
+    /// <summary>What pg_upgrade makes of the stopped server, running: its databases in another cluster. Null where there is no pg_upgrade.</summary>
+    public virtual Task<PostgresServer?> UpgradedAsync() => throw new NotSupportedException("only a local server is upgraded");
 
     /// <summary>A copy of the stopped server's files.</summary>
     public virtual Task<string> CopyFilesAsync() => throw new NotSupportedException("only a local server's files are at hand");

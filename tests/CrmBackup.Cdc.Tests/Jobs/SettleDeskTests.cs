@@ -44,6 +44,35 @@ public sealed class SettleDeskTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Who_asks_to_have_all_settled_is_heard_while_a_job_is_under_way()
+    {
+        var (vault, writer) = await VaultWithLogAsync();
+        using var owned = writer;
+        var (begun, goOn) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var job = new SettleJob(_folder.Medium, TemporaryVault.Identity, new SettleLimits(), NullLogger.Instance);
+        var loop = new SettleLoop(vault, async (plan, stop) =>
+        {
+            begun.TrySetResult();
+            await goOn.Task.WaitAsync(stop);
+            return await SettleWorker.By(job)(plan, vault.State, $"{writer.Epoch:D8}-{Guid.NewGuid():N}", stop);
+        }, (content, stop) => writer.CommitAsync(content, stop), new SettleOptions { Bytes = 1 }, TimeProvider.System, NullLogger<SettleLoop>.Instance);
+        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        var settling = loop.RunAsync(cancel.Token);
+        await begun.Task.WaitAsync(Stop);
+
+        Assert.True(await _folder.Medium.TryCreateAsync("tmp/settle-1.json", "{}\n"u8.ToArray(), Stop));
+        while (File.Exists(_folder.PathOf("tmp/settle-1.json")))
+            await Task.Delay(20, Stop);
+        Assert.False(goOn.Task.IsCompleted);
+        goOn.SetResult();
+        while (vault.State.SettledTo.IsNone)
+            await Task.Delay(20, Stop);
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => settling);
+        Assert.Equal(new Lsn(0x100), vault.State.SettledTo);
+    }
+
+    [Fact]
     public async Task What_was_damaged_after_the_worker_had_sealed_it_is_not_taken()
     {
         var (vault, writer) = await VaultWithLogAsync();
@@ -162,7 +191,7 @@ public sealed class SettleDeskTests : IAsyncLifetime
         await using (var output = File.Create(temporary))
             entry = await LogSegmentFile.WriteAsync(output, path, log, log.Rows, Given.Origin with { Timeline = 1 }, (_, _) => _shape, Stop);
         await _folder.Medium.PublishAsync(temporary, path, Stop);
-        await writer.CommitAsync(new CommitContent { Add = [entry], Relations = [_shape] }, Stop);
+        await writer.CommitAsync(new CommitContent { Add = [entry], Relations = [_shape], CoveredTo = new CoveredTo(new Position(1, new Lsn(0x100)), null) }, Stop);
         return (vault, writer);
     }
 }

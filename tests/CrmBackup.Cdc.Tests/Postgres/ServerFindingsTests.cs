@@ -42,7 +42,7 @@ public sealed class ServerFindingsTests
             ["max_slot_wal_keep_size"] = "64000",
             ["wal_sender_timeout"] = "60000",
             ["logical_decoding_work_mem"] = "65536",
-        }, new HashSet<string>(), 0, 0, []),
+        }, new HashSet<string>(), 0, 0, [], 0),
         new SetupFacts(false, true, null, false, new Dictionary<string, FunctionFacts>(), new Dictionary<string, EventTriggerFacts>(), null, null, null, null, null),
         [], []);
 }

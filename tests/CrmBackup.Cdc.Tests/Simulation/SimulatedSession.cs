@@ -16,7 +16,7 @@ sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
         try
         {
             await world.Network(process, stop);
-            start.RefuseOther(TemporaryVault.Identity.SystemIdentifier);
+            SourceIdentity.RefuseOtherCluster(TemporaryVault.Identity.SystemIdentifier, start.SystemIdentifier);
             var slotAt = new Position(server.Branch.Timeline, server.Confirmed);
             var (startedAt, begins) = start.Begin(server.Incarnation ?? Guid.Empty, slotAt, server.Written);
             if (world.Options.Mutation == Mutation.HistoryNotProven)
