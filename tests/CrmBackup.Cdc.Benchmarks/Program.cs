@@ -8,6 +8,7 @@ using CrmBackup.Cdc.Benchmarks;
     (["base"], Base.MeasureAsync),
     (["lag"], Lag.MeasureAsync),
     (["overhead"], Overhead.MeasureAsync),
+    (["ddl"], Ddl.MeasureAsync),
     (["restore", "size"], Restore.MeasureAsync),
     (["restore-one"], RestoreOne.MeasureAsync),
 ];

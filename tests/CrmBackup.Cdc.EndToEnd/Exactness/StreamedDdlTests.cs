@@ -46,8 +46,9 @@ public sealed class StreamedDdlTests(PostgresFixture postgres, ITestOutputHelper
             if (prepared)
                 await DoAsync($"COMMIT PREPARED '{story.Crm.Database}'");
         }
-        Assert.NotEqual(0L, await story.Crm.ExecuteAsync(
-            "SELECT stream_txns FROM pg_stat_replication_slots s JOIN crmbackup.settings k ON k.key = 'slot' AND k.value = s.slot_name"));
+        await Eventually.TrueAsync(async () => (long)(await story.Crm.ExecuteAsync(
+            "SELECT stream_txns FROM pg_stat_replication_slots s JOIN crmbackup.settings k ON k.key = 'slot' AND k.value = s.slot_name"))! > 0,
+            TimeSpan.FromSeconds(60), "the server to say that it has streamed");
         // Small ones, of several sessions at once, on what it left.
         await Task.WhenAll(Enumerable.Range(0, 4).Select(async session =>
         {
