@@ -61,7 +61,10 @@ sealed class LocalPostgres : PostgresServer
             await Command.RunAsync("chown", "postgres:postgres", standby._home);
         await Command.RunAsync([
             .. _asPostgres, Path.Combine(BinDirectory, "pg_basebackup"), "-h", "127.0.0.1", "-p", $"{Port}", "-U", "postgres", "-D", standby.Data,
-            "-X", "stream", "-R", "-c", "fast", "--no-sync"]);
+            "-X", "stream", "-c", "fast", "--no-sync"]);
+        // A newer pg_basebackup would write settings that this server does not know.
+        await File.AppendAllTextAsync(Path.Combine(standby.Data, "postgresql.auto.conf"), $"primary_conninfo = 'host=127.0.0.1 port={Port} user=postgres'\n");
+        await Command.RunAsync([.. _asPostgres, "touch", Path.Combine(standby.Data, "standby.signal")]);
         await standby.StartAgainAsync();
         return standby;
     }
