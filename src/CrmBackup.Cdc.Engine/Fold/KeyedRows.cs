@@ -8,7 +8,8 @@ namespace CrmBackup.Cdc.Engine;
 /// younger chunk saw waits beside the row as it was (<see cref="Waiting"/>), and takes its place before the first event that its own
 /// snapshot has not seen. Until then events go to the row as it was, which is what columns not carried are filled from.</para></summary>
 /// <param name="snapshots">Of the chunks, by age.</param>
-sealed class KeyedRows(IReadOnlyList<Snapshot> snapshots)
+/// <param name="table">Its name, for errors.</param>
+sealed class KeyedRows(IReadOnlyList<Snapshot> snapshots, string table)
 {
     /// <summary>What an entry costs beside its bytes, about.</summary>
     const int EntryOverhead = 120;
@@ -17,6 +18,7 @@ sealed class KeyedRows(IReadOnlyList<Snapshot> snapshots)
     readonly Dictionary<byte[], Queue<byte[]>> _displaced = new(BytesComparer.Instance);
     readonly TupleWriter _writer = new();
     Lsn _transaction;
+    KeyTwiceException? _twice;
 
     struct Entry
     {
@@ -59,10 +61,13 @@ sealed class KeyedRows(IReadOnlyList<Snapshot> snapshots)
         }
     }
 
-    /// <summary>Every row, after the last event. A key that is there twice is a violation.</summary>
+    /// <summary>Every row, after the last event.</summary>
+    /// <exception cref="KeyTwiceException">The base held a key twice, and nothing has emptied the table since.</exception>
     public IEnumerable<(byte[] Key, byte[] Row)> Finish()
     {
         EndTransaction(Lsn.None);
+        if (_twice is not null)
+            throw _twice;
         foreach (var (key, entry) in _rows)
         {
             var row = entry.Row;
@@ -87,7 +92,7 @@ sealed class KeyedRows(IReadOnlyList<Snapshot> snapshots)
         if (Snapshot.CompareAge(snapshots[op.Chunk], snapshots[0]) == 0)
         {
             if (entry.Row is not null || entry.Next is not null)
-                throw new FormatViolationException($"the base holds the key {KeyBuffer.Describe(op.Key)} twice under one snapshot");
+                _twice ??= new KeyTwiceException(table, KeyBuffer.Describe(op.Key));
             entry.Row = row;
             return;
         }
@@ -95,12 +100,15 @@ sealed class KeyedRows(IReadOnlyList<Snapshot> snapshots)
         entry.Next = Append(entry.Next, row, op);
     }
 
-    static Waiting Append(Waiting? waiting, byte[] row, in RowOp op)
+    Waiting Append(Waiting? waiting, byte[] row, in RowOp op)
     {
         if (waiting is null)
             return new Waiting(row, op.Chunk, null);
         if (waiting.Chunk == op.Chunk)
-            throw new FormatViolationException($"the base holds the key {KeyBuffer.Describe(op.Key)} twice under one snapshot");
+        {
+            _twice ??= new KeyTwiceException(table, KeyBuffer.Describe(op.Key));
+            return waiting with { Row = row };
+        }
         return waiting with { Next = Append(waiting.Next, row, op) };
     }
 
@@ -164,6 +172,8 @@ sealed class KeyedRows(IReadOnlyList<Snapshot> snapshots)
                 Remove(key);
         }
         _displaced.Clear();
+        if (_rows.Count == 0)
+            _twice = null;
     }
 
     /// <summary>The rows that waited and whose snapshot has not seen the event are the state before it.</summary>

@@ -42,7 +42,7 @@ sealed class MemoryFold(WorkingLayout layout, IReadOnlyList<Snapshot> snapshots)
     }
 
     (KeyedRows?, KeylessRows?) Empty(RelationShape shape) =>
-        shape.HasKey ? (new KeyedRows(snapshots), null) : (null, new KeylessRows());
+        shape.HasKey ? (new KeyedRows(snapshots, shape.FullName), null) : (null, new KeylessRows());
 
     /// <summary>No event that a chunk has seen can follow a change of shape: the change waited for every writer.</summary>
     void Rekey(RelationShape shape)

@@ -23,6 +23,28 @@ public sealed class ViolatedTests(PostgresFixture postgres, ITestOutputHelper ou
         $"UPDATE pg_index SET indisready = {whole} WHERE indexrelid = '{constraint}'::regclass";
 
     [Fact]
+    public async Task A_key_that_stands_for_two_rows_is_named_and_every_other_table_is_restored()
+    {
+        var database = await postgres.Server.CreateDatabaseAsync("violated");
+        foreach (var script in new[] { "CREATE TABLE damaged (id integer CONSTRAINT damaged_key PRIMARY KEY, v text); CREATE TABLE sound (id integer PRIMARY KEY); INSERT INTO sound VALUES (1)",
+            "INSERT INTO damaged VALUES (4711, 'first')", Index("damaged_key", whole: false), "INSERT INTO damaged VALUES (4711, 'second')", Index("damaged_key", whole: true) })
+            await postgres.Server.ExecuteAsync(script, database);
+        await using var crm = await Protected.InitAsync(postgres.Server, null, database);
+        (await Crmbackup.RunAsync("run", "--once", "--source", crm.Source, "--vault", crm.Vault)).MustBe(0);
+        var refused = (await Crmbackup.RunAsync("restore", "--to", "latest", "--vault", crm.Vault, "--target", postgres.Server.ConnectionString(database + "_no"))).MustBe(1);
+        Assert.Contains("public.damaged has two rows with the key", refused.Errors);
+        Assert.Contains("--table", refused.Errors);
+        Assert.Equal(0L, await postgres.Server.ExecuteAsync($"SELECT count(*) FROM pg_database WHERE datname = '{database}_no'"));
+        Assert.StartsWith("1 rows", (await TrueState.OfAsync(await crm.RestoreAsync("latest", "--table", "public.sound"))).Tables["public.sound"]);
+        foreach (var script in new[] { "SET enable_indexscan = off; SET enable_bitmapscan = off; DELETE FROM damaged WHERE v = 'second'", "REINDEX TABLE damaged",
+            "BEGIN; CREATE TEMP TABLE copied AS SELECT * FROM damaged; TRUNCATE damaged; INSERT INTO damaged SELECT * FROM copied; COMMIT" })
+            await crm.ExecuteAsync(script);
+        var recorded = await TrueState.OfAsync(crm.Source);
+        (await Crmbackup.RunAsync("run", "--once", "--source", crm.Source, "--vault", crm.Vault)).MustBe(0);
+        Assert.Empty((await TrueState.OfAsync(await crm.RestoreAsync("latest"))).DifferencesFrom(recorded));
+    }
+
+    [Fact]
     public async Task What_the_rows_violate_is_in_the_report_and_everything_else_is_restored()
     {
         await using var story = await Story.BeginAsync(postgres.Server, output, Sound);

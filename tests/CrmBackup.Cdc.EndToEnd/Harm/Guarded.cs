@@ -32,12 +32,16 @@ sealed class Guarded : IAsyncDisposable
 
     public Func<CaptureOptions, CaptureOptions> Options { get; init; } = options => options;
 
+    /// <summary>Waits end after so many seconds.</summary>
+    public int Patience { get; init; } = 60;
+
     /// <summary>Prepares the source and waits until it is protected.</summary>
     public static async Task<Guarded> StartAsync(
-        PostgresServer server, string schema, ITestOutputHelper output, Func<CaptureOptions, CaptureOptions>? options = null, SetupOptions? setup = null)
+        PostgresServer server, string schema, ITestOutputHelper output, Func<CaptureOptions, CaptureOptions>? options = null, SetupOptions? setup = null,
+        int patience = 60)
     {
         var source = await SourceDatabase.CreateAsync(server);
-        var made = new Guarded(source, output) { Options = options ?? (same => same) };
+        var made = new Guarded(source, output) { Options = options ?? (same => same), Patience = patience };
         try
         {
             await source.CrmAsync(schema);
@@ -121,11 +125,11 @@ sealed class Guarded : IAsyncDisposable
     /// <summary>Every table has its base, the schema is stored, the set-up is whole.</summary>
     public Task ProtectedAsync() => UntilAsync(() => _archive!.IsProtecting && Status.Protecting, "protection");
 
-    public async Task UntilAsync(Func<bool> condition, string what, int seconds = 60)
+    public async Task UntilAsync(Func<bool> condition, string what, int? seconds = null)
     {
         try
         {
-            await Eventually.TrueAsync(() => _running.IsCompleted || condition(), TimeSpan.FromSeconds(seconds), what);
+            await Eventually.TrueAsync(() => _running.IsCompleted || condition(), TimeSpan.FromSeconds(seconds ?? Patience), what);
         }
         catch (TimeoutException late)
         {

@@ -23,7 +23,8 @@ public sealed class SourceDatabase : IAsyncDisposable
     public static async Task<SourceDatabase> CreateAsync(PostgresServer server)
     {
         var name = await server.CreateDatabaseAsync("source");
-        var crm = new NpgsqlConnection(server.ConnectionString(name) + ";Pooling=false");
+        // Gigabytes are filled in one statement.
+        var crm = new NpgsqlConnection(server.ConnectionString(name) + ";Pooling=false;Command Timeout=300");
         await crm.OpenAsync();
         var database = new SourceDatabase(server, name, crm, await SourceConnection.OpenAsync(server.ConnectionString(name), default));
         await database.CrmAsync("SET timezone = 'Asia/Tokyo'; SET datestyle = 'SQL, DMY'; SET bytea_output = 'escape'; SET extra_float_digits = 0");
