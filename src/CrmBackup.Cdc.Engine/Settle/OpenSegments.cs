@@ -14,22 +14,28 @@ sealed class OpenSegments(IMedium medium, SegmentOrigin origin, SettleLimits lim
     long _clock;
     int _files;
 
-    /// <param name="shape">The one that the event names.</param>
-    public async ValueTask AddAsync(ChangeEvent change, RelationShape shape, CancellationToken stop)
+    /// <param name="shapeOf">Finds the shape that the event names, where its segment is not open yet.</param>
+    public ValueTask AddAsync(in ChangeEvent change, Func<int, int, RelationShape> shapeOf, CancellationToken stop)
     {
-        var known = _open.TryGetValue((change.Relation, change.Shape), out var segment);
-        if (known && segment!.Writer.BytesWritten >= limits.SegmentBytes)
-        {
-            await PlaceAsync(segment, stop);
-            known = false;
-        }
-        if (!known)
-        {
-            if (_open.Count == limits.OpenSegmentsMax)
-                await PlaceAsync(_open.Values.MinBy(other => other.LastUse)!, stop);
-            segment = Open(shape, change.CommitTime);
-        }
-        segment!.LastUse = ++_clock;
+        if (!_open.TryGetValue((change.Relation, change.Shape), out var segment) || segment.Writer.BytesWritten >= limits.SegmentBytes)
+            return OpenedAsync(segment, change, shapeOf, stop);
+        Add(segment, change);
+        return ValueTask.CompletedTask;
+    }
+
+    /// <param name="full">Completed first.</param>
+    async ValueTask OpenedAsync(OpenSegment? full, ChangeEvent change, Func<int, int, RelationShape> shapeOf, CancellationToken stop)
+    {
+        if (full is not null)
+            await PlaceAsync(full, stop);
+        if (_open.Count == limits.OpenSegmentsMax)
+            await PlaceAsync(_open.Values.MinBy(other => other.LastUse)!, stop);
+        Add(Open(change.Relation == 0 ? ChangesSegmentWriter.Messages : shapeOf(change.Relation, change.Shape), change.CommitTime), change);
+    }
+
+    void Add(OpenSegment segment, in ChangeEvent change)
+    {
+        segment.LastUse = ++_clock;
         _buffered -= segment.Writer.BufferedBytes;
         segment.Writer.Add(change);
         _buffered += segment.Writer.BufferedBytes;

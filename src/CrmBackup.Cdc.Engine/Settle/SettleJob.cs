@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging;
@@ -63,9 +64,8 @@ public sealed class SettleJob(IMedium medium, VaultIdentity identity, SettleLimi
             stop.ThrowIfCancellationRequested();
             content.Add(change);
             rows++;
-            expected[change.Relation] = expected.GetValueOrDefault(change.Relation) + 1;
-            var shape = change.Relation == 0 ? ChangesSegmentWriter.Messages : shapeOf(change.Relation, change.Shape);
-            await open.AddAsync(change, shape, stop);
+            CollectionsMarshal.GetValueRefOrAddDefault(expected, change.Relation, out _)++;
+            await open.AddAsync(change, shapeOf, stop);
         }
         // The log was written by the other library: here its events are read by this one for the first time.
         if (rows != segment.Rows || content.Finish() != segment.ContentHash)

@@ -15,6 +15,8 @@ sealed class TextTwin(string name, LogicalType logical) : ColumnTwin(name)
 
     public override ColumnDecoder NewDecoder() => new Decoder();
 
+    public override CrossColumn NewCross(string column) => new CrossBytes(column, nullable: true);
+
     sealed class Encoder : ColumnEncoder
     {
         readonly ColumnBuilder<ByteArray> _values = new(nullable: true);
@@ -55,6 +57,8 @@ sealed class ByteaTwin() : ColumnTwin("bytea")
 
     public override ColumnDecoder NewDecoder() => new Decoder();
 
+    public override CrossColumn NewCross(string column) => new CrossBytes(column, nullable: true, new HexText().Of);
+
     sealed class Encoder : ColumnEncoder
     {
         readonly ColumnBuilder<ByteArray> _values = new(nullable: true);
@@ -81,15 +85,22 @@ sealed class ByteaTwin() : ColumnTwin("bytea")
     sealed class Decoder : ColumnDecoder
     {
         readonly BytesColumn _values = new();
-        byte[] _text = new byte[64];
+        readonly HexText _hex = new();
 
         public override void Read(RowGroupReader group, int column, int rows) => _values.Read(group, column, rows);
 
         public override bool IsNull(int row) => _values.IsNull(row);
 
-        public override ReadOnlySpan<byte> Text(int row)
+        public override ReadOnlySpan<byte> Text(int row) => _hex.Of(_values.Text(row));
+    }
+
+    sealed class HexText
+    {
+        byte[] _text = new byte[64];
+
+        /// <summary>Valid until the next call.</summary>
+        public ReadOnlySpan<byte> Of(ReadOnlySpan<byte> value)
         {
-            var value = _values.Text(row);
             var length = checked(2 + 2 * value.Length);
             if (_text.Length < length)
                 _text = new byte[Math.Max(length, (int)Math.Min(Array.MaxLength, _text.Length * 2L))];
@@ -127,21 +138,29 @@ sealed class FixedBytesEncoder(FixedBytesEncoder.Parse parse) : ColumnEncoder
     public override void Dispose() => _values.Dispose();
 }
 
-sealed class FixedBytesDecoder(FixedBytesDecoder.Format format) : ColumnDecoder
+/// <summary>Texts of at most 64 bytes.</summary>
+sealed class FixedText(FixedText.Format format)
 {
     /// <returns>Bytes written.</returns>
     public delegate int Format(ReadOnlySpan<byte> value, Span<byte> text);
 
+    readonly byte[] _text = new byte[64];
+
+    /// <summary>Valid until the next call.</summary>
+    public ReadOnlySpan<byte> Of(ReadOnlySpan<byte> value) => _text.AsSpan(0, format(value, _text));
+}
+
+sealed class FixedBytesDecoder(FixedText text) : ColumnDecoder
+{
     const int Batch = 8192;
     readonly FixedLenByteArray[] _batch = new FixedLenByteArray[Batch];
     readonly short[] _levels = new short[Batch];
-    readonly byte[] _text = new byte[64];
     byte[] _bytes = [];
     bool[] _present = [];
 
     public override bool IsNull(int row) => !_present[row];
 
-    public override ReadOnlySpan<byte> Text(int row) => _text.AsSpan(0, format(_bytes.AsSpan(row * 16, 16), _text));
+    public override ReadOnlySpan<byte> Text(int row) => text.Of(_bytes.AsSpan(row * 16, 16));
 
     public override void Read(RowGroupReader group, int column, int rows)
     {
@@ -181,7 +200,11 @@ sealed class UuidTwin() : ColumnTwin("uuid")
         return text.SequenceEqual(back);
     });
 
-    public override ColumnDecoder NewDecoder() => new FixedBytesDecoder((value, text) =>
+    public override ColumnDecoder NewDecoder() => new FixedBytesDecoder(NewText());
+
+    public override CrossColumn NewCross(string column) => new CrossBytes(column, nullable: true, NewText().Of);
+
+    static FixedText NewText() => new((value, text) =>
     {
         new Guid(value, bigEndian: true).TryFormat(text, out var written);
         return written;

@@ -10,7 +10,7 @@ sealed class BytesColumn : ColumnTexts
     const int Batch = 8192;
     readonly ByteArray[] _values = new ByteArray[Batch];
     readonly short[] _levels = new short[Batch];
-    byte[] _bytes = new byte[1 << 12];
+    byte[] _bytes = [];
     int[] _ends = [];
     bool[] _present = [];
 
@@ -36,6 +36,9 @@ sealed class BytesColumn : ColumnTexts
             _present = new bool[rows];
         }
         using var reader = (ColumnReader<ByteArray>)group.Column(column);
+        using (var chunk = group.MetaData.GetColumnChunkMetaData(column))
+            // What stands there once; more where a dictionary says it again. Never believed beyond what a row group holds.
+            Grow((int)Math.Min(chunk.TotalUncompressedSize, RowGroupLimit.Bytes), used: 0);
         var nullable = reader.ColumnDescriptor.MaxDefinitionLevel > 0;
         var end = 0;
         for (var row = 0; row < rows;)
@@ -62,10 +65,19 @@ sealed class BytesColumn : ColumnTexts
     {
         var needed = checked(end + value.Length);
         if (needed > _bytes.Length)
-            Array.Resize(ref _bytes, (int)Math.Min(Array.MaxLength, Math.Max(needed, _bytes.Length * 2L)));
+            Grow((int)Math.Min(Array.MaxLength, Math.Max(needed, _bytes.Length * 2L)), end);
         if (value.Length > 0)
             Marshal.Copy(value.Pointer, _bytes, end, value.Length);
         return needed;
+    }
+
+    void Grow(int length, int used)
+    {
+        if (length <= _bytes.Length)
+            return;
+        var larger = GC.AllocateUninitializedArray<byte>(length);
+        _bytes.AsSpan(0, used).CopyTo(larger);
+        _bytes = larger;
     }
 }
 

@@ -20,6 +20,9 @@ abstract class ColumnTwin(string name)
 
     public abstract ColumnDecoder NewDecoder();
 
+    /// <summary>The same column as the other library reads it.</summary>
+    public abstract CrossColumn NewCross(string column);
+
     public static ColumnTwin For(ColumnShape column) => column.TypeOid switch
     {
         16 => Bool,

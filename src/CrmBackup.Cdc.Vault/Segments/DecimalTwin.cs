@@ -121,6 +121,9 @@ sealed class LongDecimalTwin(string name, LogicalType logical, int precision, in
         return text.SequenceEqual(back[..DecimalText.Format(unscaled, scale, back)]);
     });
 
-    public override ColumnDecoder NewDecoder() => new FixedBytesDecoder((value, text) =>
-        DecimalText.Format(BinaryPrimitives.ReadInt128BigEndian(value), scale, text));
+    public override ColumnDecoder NewDecoder() => new FixedBytesDecoder(NewText());
+
+    public override CrossColumn NewCross(string column) => new CrossBytes(column, nullable: true, NewText().Of);
+
+    FixedText NewText() => new((value, text) => DecimalText.Format(BinaryPrimitives.ReadInt128BigEndian(value), scale, text));
 }

@@ -29,6 +29,8 @@ sealed class NumberTwin<T, TCodec>(
 
     public override ColumnDecoder NewDecoder() => new Decoder(codec);
 
+    public override CrossColumn NewCross(string column) => new CrossNumbers<T, TCodec>(column, nullable: true, codec);
+
     sealed class Encoder(TCodec codec) : ColumnEncoder
     {
         readonly ColumnBuilder<T> _values = new(nullable: true);

@@ -30,7 +30,8 @@ public static class SegmentCheck
         stream.Position = 0;
         try
         {
-            using var tally = await TallyAsync(stream, entry, stop);
+            using var tally = new EventTally();
+            await SegmentCrossReader.TallyAsync(stream, tally, stop);
             if (tally.Rows == entry.Rows && tally.ContentHash() == entry.ContentHash)
                 return ReadBackBy.OtherLibrary;
         }
@@ -43,18 +44,6 @@ public static class SegmentCheck
         }
         throw new DifferenceException(
             $"{entry.Path} does not read back as what was written into it", "The events stay in their log segments; report this table's column types.");
-    }
-
-    static async Task<EventTally> TallyAsync(Stream stream, SegmentEntry entry, CancellationToken stop)
-    {
-        var tally = new EventTally();
-        if (entry.Kind == SegmentKind.Base)
-            await foreach (var row in SegmentCrossReader.ReadRowsAsync(stream, stop))
-                tally.AddRow(row.Span);
-        else
-            await foreach (var change in SegmentCrossReader.ReadEventsAsync(stream, stop))
-                tally.Add(change);
-        return tally;
     }
 }
 

@@ -108,6 +108,8 @@ sealed class TableLayout
     {
         using var builder = new WriterPropertiesBuilder();
         builder.Compression(Compression.Zstd).CompressionLevel(1).SetMaxStatisticsSize(256);
+        // Whole rows as they came: each is another one, and to look for twins costs more than to write them.
+        builder.DisableDictionary(new ColumnPath([MetadataColumn.Old])).DisableStatistics(new ColumnPath([MetadataColumn.Old]));
         for (var i = 0; i < Columns.Count; i++)
             if (!Twins[i].HasStatistics)
             {

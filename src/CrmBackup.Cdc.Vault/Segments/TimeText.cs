@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace CrmBackup.Cdc.Vault;
 
 /// <summary>date, time and timestamp as PostgreSQL prints them with <c>DateStyle=ISO</c>, for the years 1 to 9999. What lies outside
@@ -54,22 +52,31 @@ static class TimeText
 
     public static int FormatDate(int days, Span<byte> target)
     {
-        DateOnly.FromDayNumber(days + UnixEpochDay).TryFormat(target, out var written, "yyyy-MM-dd", CultureInfo.InvariantCulture);
-        return written;
+        var (year, month, day) = DateOnly.FromDayNumber(days + UnixEpochDay);
+        Two(year / 100, target);
+        Two(year % 100, target[2..]);
+        target[4] = (byte)'-';
+        Two(month, target[5..]);
+        target[7] = (byte)'-';
+        Two(day, target[8..]);
+        return 10;
     }
 
     public static int FormatTime(long microseconds, Span<byte> target)
     {
-        var (seconds, fraction) = Math.DivRem(microseconds, 1_000_000);
-        Two((int)(seconds / 3600), target);
+        var seconds = (int)(microseconds / 1_000_000);
+        var fraction = (int)(microseconds - seconds * 1_000_000L);
+        Two(seconds / 3600, target);
         target[2] = (byte)':';
-        Two((int)(seconds / 60 % 60), target[3..]);
+        Two(seconds / 60 % 60, target[3..]);
         target[5] = (byte)':';
-        Two((int)(seconds % 60), target[6..]);
+        Two(seconds % 60, target[6..]);
         if (fraction == 0)
             return 8;
         target[8] = (byte)'.';
-        fraction.TryFormat(target[9..], out _, "000000", CultureInfo.InvariantCulture);
+        Two(fraction / 10_000, target[9..]);
+        Two(fraction / 100 % 100, target[11..]);
+        Two(fraction % 100, target[13..]);
         return target[..15].TrimEnd((byte)'0').Length;
     }
 

@@ -27,18 +27,6 @@ public sealed class LogSegmentTests
     }
 
     [Fact]
-    public async Task Parquet_Net_reads_its_own_segment_as_ParquetSharp_does()
-    {
-        var builder = new LogSegmentBuilder();
-        Fill(builder, transactions: 50, eventsEach: 5);
-        var (bytes, entry) = await WriteAsync(builder, builder.CompleteRows);
-        var read = new List<ChangeEvent>();
-        await foreach (var change in SegmentCrossReader.ReadEventsAsync(new MemoryStream(bytes), CancellationToken.None))
-            read.Add(Given.Kept(change));
-        Given.Same(Read(bytes, entry), read);
-    }
-
-    [Fact]
     public async Task Only_encodings_that_every_reader_knows_are_written()
     {
         var builder = new LogSegmentBuilder();
