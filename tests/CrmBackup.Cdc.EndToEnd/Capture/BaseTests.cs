@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text;
 using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Postgres;
 using Npgsql;
 using Xunit;
 
@@ -169,6 +170,30 @@ public sealed class BaseTests(PostgresFixture postgres)
         Assert.Equal(OrderFailure.Rewritten, rewritten.Failure);
         await source.CrmAsync("DROP TABLE t");
         Assert.Equal(OrderFailure.Gone, Assert.IsType<OrderFailed>((await listener.ReadAsync(Chunk(oid))).End).Failure);
+    }
+
+    [Fact]
+    public async Task Rows_that_row_level_security_hides_from_our_role_fail_the_base_and_are_not_left_out_silently()
+    {
+        await using var source = await SourceDatabase.CreateAsync(postgres.Server);
+        var role = $"backup_{Guid.NewGuid():N}"[..20];
+        await source.CrmAsync("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2); ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY first_alone ON t USING (id = 1)");
+        await source.InitAsync(new SetupOptions { Role = role });
+        try
+        {
+            await using var listener = new Listener(source.Options() with { Source = ConnectionText.Parse($"{source.ConnectionString};Username={role}") });
+            await listener.StartAsync();
+            var oid = await source.OidAsync("t");
+            Assert.Equal("1\n2\n", (await listener.ReadAsync(Chunk(oid))).Lines);
+            await source.CrmAsync($"ALTER ROLE {role} NOBYPASSRLS");
+            var (lines, end) = await listener.ReadAsync(Chunk(oid));
+            Assert.Equal("", lines);
+            Assert.Contains("row-level security", Assert.IsType<OrderFailed>(end).Reason);
+        }
+        finally
+        {
+            await source.CrmAsync($"DROP OWNED BY {role}; DROP ROLE {role}");
+        }
     }
 
     [Fact]
