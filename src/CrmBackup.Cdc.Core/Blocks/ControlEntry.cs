@@ -58,6 +58,10 @@ public sealed record StreamOpened(
     /// tables and transactions are called says nothing about those in the vault.</summary>
     public bool OtherHistory { get; init; }
 
+    /// <summary>Names this run of the server process; null when it did not say. Nobody puts other files under a server that runs: one that was
+    /// not started meanwhile has the history that it had.</summary>
+    public string? ServerRun { get; init; }
+
     /// <summary>Where the timeline of the archive's position ended, when the source is on a later one.</summary>
     public Lsn? BranchedAt { get; init; }
 }

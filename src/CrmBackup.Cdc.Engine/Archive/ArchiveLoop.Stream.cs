@@ -46,10 +46,12 @@ public sealed partial class ArchiveLoop
         await AskAgainAsync(stop);
     }
 
-    /// <summary>A capture that runs the epoch ignores this; one that was started meanwhile begins it.</summary>
+    /// <summary>A capture that runs the epoch ignores this; one that was started meanwhile begins it. An archive that another one has replaced,
+    /// and that is told nothing any more, would take the stream away from it again and again.</summary>
     async Task AskAgainAsync(CancellationToken stop)
     {
         _lastSign = _clock.GetUtcNow();
+        await _writer.RefuseWhenOvertakenAsync(stop);
         await _log.RequestAsync(_asked!, stop);
     }
 
@@ -155,8 +157,10 @@ public sealed partial class ArchiveLoop
     {
         _logger.StreamIsOpen(opened.Database, opened.ServerVersion, opened.StartedAt);
         var state = _vault.State;
-        _tables = new SourceTables(state, opened.StartedAt.Lsn);
         var gap = Durable is { } ends ? GapBefore(opened, header, ends) : null;
+        if (Durable is null || gap is not null)
+            Set(Setting.UnlistedFrom, opened.StartedAt.Lsn.ToString());
+        _tables = new SourceTables(state, Unlisted ?? opened.StartedAt.Lsn);
         _reader = new EventReader(_tables, _events, _pending, new DefinitionOrder(state.Segments.Values.Select(segment => segment.MaxXid).DefaultIfEmpty().Max()),
             opened.StartedAt, gap is null ? state.CoveredTo?.Anchor : null);
         _schema = new SchemaDesk(state, opened.StartedAt, _options.SchemaQuiet);
@@ -168,6 +172,8 @@ public sealed partial class ArchiveLoop
         ResumeBases();
         Set(Setting.DatabaseOid, header.DatabaseOid.ToString());
         Set(Setting.Incarnation, opened.Incarnation.ToString());
+        if (opened.ServerRun is { } run)
+            Set(Setting.ServerRun, run);
         Set(Setting.Database, opened.Database);
         Set(Setting.ServerVersion, opened.ServerVersion.ToString());
         if (Reductions.Change(state, opened.StartedAt, opened.Fidelity) is { } reductions)
@@ -181,9 +187,16 @@ public sealed partial class ArchiveLoop
             return ("the database was replaced by another one", true);
         if (opened.StartedAt.Timeline != durable.Timeline)
             return (OtherTimeline(opened, durable), false);
-        if (Changed(Setting.Incarnation, opened.Incarnation.ToString()))
-            return (opened.Renewed is { } why ? $"the slot was made anew: {why}" : "the slot was made anew", opened.OtherHistory);
-        return opened.StartedAt.Lsn != durable.Lsn ? ($"the slot is at {opened.SlotAt}, the vault ends at {durable}", false) : null;
+        var anew = Changed(Setting.Incarnation, opened.Incarnation.ToString());
+        if (!anew && opened.StartedAt.Lsn == durable.Lsn)
+            return null;
+        var reason = !anew ? $"the slot is at {opened.SlotAt}, the vault ends at {durable}"
+            : opened.Renewed is { } why ? $"the slot was made anew: {why}" : "the slot was made anew";
+        if (anew && opened.OtherHistory)
+            return (reason, true);
+        // Over a gap the stream proves nothing; but a server that runs on was not set back.
+        return opened.ServerRun is { } run && _vault.State.Settings.GetValueOrDefault(Setting.ServerRun) == run ? (reason, false)
+            : ($"{reason}; the server was started meanwhile, and cannot show that it was not set back", true);
     }
 
     /// <summary>Positions of the two do not compare: what is settled of the old one says nothing of the new.</summary>
@@ -213,6 +226,10 @@ public sealed partial class ArchiveLoop
         if (otherTables)
             _pending.Relations.AddRange(_tables!.EndAll(from.Lsn));
     }
+
+    /// <summary>Where the stretch begins whose tables no listing has told yet; null when one has.</summary>
+    Lsn? Unlisted => (_pending.Settings.TryGetValue(Setting.UnlistedFrom, out var from) || _vault.State.Settings.TryGetValue(Setting.UnlistedFrom, out from))
+        && from.Length > 0 ? Lsn.Parse(from) : null;
 
     bool Changed(string setting, string value) =>
         _vault.State.Settings.TryGetValue(setting, out var known) && known != value;
@@ -292,6 +309,10 @@ static class Setting
     /// <summary>Content hash of the newest log segment.</summary>
     public const string NewestLog = "newestLog";
     public const string ServerVersion = "serverVersion";
+    /// <summary>Of what an archive commits before it has compared the source's first listing; empty after.</summary>
+    public const string UnlistedFrom = "unlistedFrom";
+    /// <summary>The run of the server that the newest events are from.</summary>
+    public const string ServerRun = "serverRun";
     /// <summary>What of the set-up in the source is missing or was changed, a line each.</summary>
     public const string Problems = "problems";
 }

@@ -17,7 +17,8 @@ sealed class CaptureEpoch(
     readonly Lock _lock = new();
     StreamSession? _session;
     Lsn _sent = request.At?.Lsn ?? Lsn.None;
-    (Position At, Anchor? Anchor)? _durable;
+    /// <summary>With the slot that it came from: the archive asked when it may have known none, or another.</summary>
+    (Position? At, Anchor? Anchor, Guid? Incarnation)? _durable;
     CancellationTokenSource? _letGo;
     /// <summary>What the server could not deliver, last. A stream that broke is answered with a new epoch: it must outlive this one.</summary>
     StreamRefusedException? _refused = before?._refused;
@@ -41,17 +42,19 @@ sealed class CaptureEpoch(
             _sent = upTo > _sent ? upTo : _sent;
     }
 
-    /// <summary>Invariant: durable &lt;= sent, and neither moves back.</summary>
+    /// <summary>Durable &lt;= sent, and neither moves back. What this run of the epoch has not sent comes from one before it, of a process that
+    /// ended or of this one: that run's stream is gone, and what is durable of it is said anew with the next epoch.</summary>
     public void MarkDurable(DurableAt durable)
     {
         var at = durable.At;
         lock (_lock)
         {
-            Invariant.Holds(at.Lsn <= _sent, $"the archive has {at} durable, capture sent no more than {_sent}");
-            // Requests may come twice.
-            if (_durable is { } before && at.Lsn <= before.At.Lsn)
+            if (at.Lsn > _sent || (_session is { } now && now.Timeline != at.Timeline))
                 return;
-            _durable = (at, durable.Anchor);
+            // Requests may come twice.
+            if (_durable is { } before && at.Lsn <= before.At?.Lsn)
+                return;
+            _durable = (at, durable.Anchor, Facts?.Incarnation);
             _session?.Confirm(at, durable.Anchor);
         }
     }
@@ -203,8 +206,8 @@ sealed class CaptureEpoch(
     {
         lock (_lock)
         {
-            var (at, anchor) = _durable is { } durable ? (durable.At, durable.Anchor) : (request.At, request.Anchor);
-            return new StreamStart(request.SystemIdentifier, at, request.Incarnation, WalSenderPid, request.CatalogSeen) { Anchor = anchor };
+            var (at, anchor, incarnation) = _durable ?? (request.At, request.Anchor, request.Incarnation);
+            return new StreamStart(request.SystemIdentifier, at, incarnation, WalSenderPid, request.CatalogSeen) { Anchor = anchor };
         }
     }
 }

@@ -44,7 +44,7 @@ sealed class StreamSession : IAsyncDisposable
 
     public StreamFacts Facts => _source.Facts;
 
-    uint Timeline => _source.Opened.StartedAt.Timeline;
+    public uint Timeline => _source.Opened.StartedAt.Timeline;
 
     /// <summary>True once the server sent anything: trying again may begin with a short pause.</summary>
     public bool Received => _feed.Taken > 0;

@@ -47,6 +47,13 @@ public static class SlotPlan
         .. RecordStatements(name),
     ];
 
+    /// <summary>The same slot, of the same incarnation, somewhere else. Whoever was waited for and still runs, runs now.</summary>
+    internal const string WaitStatement = """
+        INSERT INTO crmbackup.settings (key, value)
+        SELECT 'waitFor', coalesce(string_agg(xid::text, ','), '') FROM pg_snapshot_xip(pg_current_snapshot()) xid
+        ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value RETURNING value
+        """;
+
     /// <summary>The slot's <c>catalog_xmin</c> when it was made: a slot begins with what the others hold already.</summary>
     internal const string InheritedSetting = "slotXmin";
 

@@ -10,7 +10,6 @@ public interface ISource
     /// <param name="stop">Also ends the opened stream.</param>
     /// <exception cref="RefusedException">Another cluster, a slot that someone else reads.</exception>
     /// <exception cref="SlotLostException">A gap.</exception>
-    /// <exception cref="OtherHistoryException">A gap.</exception>
     /// <exception cref="SourceBehindException">To be waited for.</exception>
     Task<ISourceSession> OpenAsync(StreamStart start, CancellationToken stop);
 

@@ -69,7 +69,6 @@ public sealed class ReplicationStream : IAsyncDisposable
     /// <param name="control">An ordinary connection to the same database; not kept.</param>
     /// <exception cref="RefusedException">Another cluster, a slot that someone else reads.</exception>
     /// <exception cref="SlotLostException">A gap.</exception>
-    /// <exception cref="OtherHistoryException">A gap.</exception>
     public static async Task<ReplicationStream> OpenAsync(
         NpgsqlConnectionStringBuilder settings, NpgsqlConnection control, StreamStart start, TimeProvider clock, ILogger logger,
         CancellationToken stop)
@@ -83,12 +82,15 @@ public sealed class ReplicationStream : IAsyncDisposable
             SourceIdentity.RefuseOtherCluster(systemIdentifier, start.SystemIdentifier);
             var slot = await SlotState.FreeAsync(control, facts.Slot, start.OwnPid, clock, TimeSpan.FromSeconds(10), stop);
             var slotAt = new Position(system.Timeline, slot.Confirmed);
-            var (startedAt, begins) = start.Begin(facts.Incarnation, slotAt, new Lsn((ulong)system.XLogPos));
+            if (start.IsPassedBy(facts.Incarnation, slotAt))
+                facts = facts with { WaitFor = await StreamFacts.WaitAnewAsync(control, stop) };
+            var (startedAt, begins) = start.Begin(facts.Slot, facts.Incarnation, slotAt, new Lsn((ulong)system.XLogPos));
             var opened = new StreamOpened(
                 slotAt, startedAt, facts.ServerVersion, facts.Database, facts.Incarnation, facts.AllTables, facts.Fidelity)
             {
                 Renewed = facts.Renewed,
                 OtherHistory = facts.OtherHistory,
+                ServerRun = facts.ServerRun,
                 BranchedAt = start.At is { } known && known.Timeline < system.Timeline
                     ? await TimelineHistory.EndOfAsync(control, known.Timeline, system.Timeline, stop) : null,
             };

@@ -17,6 +17,9 @@ public sealed record StreamFacts(
     /// <summary>It was made anew because the source was set back.</summary>
     public bool OtherHistory { get; init; }
 
+    /// <summary>When the server process was started, in its own words: another time is another run of it.</summary>
+    public string? ServerRun { get; init; }
+
     /// <exception cref="RefusedException">The source was not prepared, or would wait for us as for a standby.</exception>
     public static async Task<StreamFacts> ReadAsync(NpgsqlConnection connection, CancellationToken stop)
     {
@@ -29,7 +32,7 @@ public sealed record StreamFacts(
             SELECT current_setting('server_version_num')::int, current_database()::text,
                 (SELECT oid FROM pg_database WHERE datname = current_database()),
                 (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'),
-                current_setting('synchronous_standby_names'), inner_pad, outer_pad
+                current_setting('synchronous_standby_names'), inner_pad, outer_pad, pg_postmaster_start_time()::text
             FROM crmbackup.secret
             """;
         await using var command = new NpgsqlCommand(sql, connection);
@@ -41,16 +44,26 @@ public sealed record StreamFacts(
             settings.TryGetValue("incarnation", out var incarnation) ? Guid.Parse(incarnation)
                 // Whoever was making it anew was cut off between the statements.
                 : throw new SlotLostException(Setting("slot"), "was made, but not recorded"),
-            [.. settings.GetValueOrDefault("waitFor", "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(ulong.Parse)],
+            Xids(settings.GetValueOrDefault("waitFor", "")),
             new MessageKey(row.GetFieldValue<byte[]>(5), row.GetFieldValue<byte[]>(6)),
             TimeSpan.FromMilliseconds(row.GetInt64(3)), row.GetString(4), allTables, fidelity)
         {
             Renewed = settings.GetValueOrDefault(SlotPlan.RenewedSetting),
             OtherHistory = settings.GetValueOrDefault(SlotPlan.OtherHistorySetting) == incarnation,
+            ServerRun = row.GetString(7),
         };
         facts.RefuseToBeWaitedFor();
         return facts;
     }
+
+    /// <summary>From here on bases wait for what runs now.</summary>
+    public static async Task<IReadOnlyList<ulong>> WaitAnewAsync(NpgsqlConnection connection, CancellationToken stop)
+    {
+        await using var command = new NpgsqlCommand(SlotPlan.WaitStatement, connection);
+        return Xids((string)(await command.ExecuteScalarAsync(stop))!);
+    }
+
+    static List<ulong> Xids(string list) => [.. list.Split(',', StringSplitOptions.RemoveEmptyEntries).Select(ulong.Parse)];
 
     static async Task<Dictionary<string, string>> SettingsAsync(NpgsqlConnection connection, CancellationToken stop)
     {

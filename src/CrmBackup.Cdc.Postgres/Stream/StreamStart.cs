@@ -15,27 +15,34 @@ public sealed record StreamStart(ulong SystemIdentifier, Position? At, Guid? Inc
     /// <summary>The newest transaction at or before <see cref="At"/>; null when the vault knows of none.</summary>
     public Anchor? Anchor { get; init; }
 
+    /// <summary>True when the slot stands past the archive's position, and is the one that it followed: somebody moved it, or the archive asked
+    /// long ago. If there is a gap, bases must wait for what had been committed before it ends and is not seen yet (rule 4).</summary>
+    public bool IsPassedBy(Guid incarnation, Position slot) =>
+        At is { } at && at.Timeline == slot.Timeline && at.Lsn < slot.Lsn && (Incarnation ?? incarnation) == incarnation;
+
     /// <summary>Exactly the archive's position, told from one transaction before it, which proves that it is the same history. Where the
     /// archive's position cannot be had, the slot's own, and the archive sees the gap.</summary>
+    /// <param name="slot">Its name.</param>
     /// <param name="incarnation">Of the slot that is there now.</param>
     /// <param name="written">End of the source's WAL.</param>
     /// <exception cref="SourceBehindException">The source was set back, and has not come as far again.</exception>
-    /// <exception cref="OtherHistoryException">The source was set back, or may have been.</exception>
-    public (Position StartedAt, StreamBeginning Begins) Begin(Guid incarnation, Position slot, Lsn written)
+    /// <exception cref="SlotLostException">The source was set back, or may have been.</exception>
+    public (Position StartedAt, StreamBeginning Begins) Begin(string slot, Guid incarnation, Position slotAt, Lsn written)
     {
-        if (At is not { } at || at.Timeline != slot.Timeline)
-            return (slot, new StreamBeginning(slot.Lsn, null));
+        if (At is not { } at || at.Timeline != slotAt.Timeline)
+            return (slotAt, new StreamBeginning(slotAt.Lsn, null));
         if (written < at.Lsn)
             throw new SourceBehindException(at.Lsn);
-        if (at.Lsn < slot.Lsn)
-            return (slot, new StreamBeginning(slot.Lsn, null));
+        if (at.Lsn < slotAt.Lsn)
+            return (slotAt, new StreamBeginning(slotAt.Lsn, null));
         if ((Incarnation ?? incarnation) != incarnation)
-            return at == slot ? (slot, new StreamBeginning(slot.Lsn, null))
-                : throw new OtherHistoryException($"its slot, at {slot.Lsn}, is not the one that the vault followed to {at.Lsn}");
+            return at == slotAt ? (slotAt, new StreamBeginning(slotAt.Lsn, null)) : throw Other($"its slot, at {slotAt.Lsn}, is not the one that the vault followed to {at.Lsn}");
         if (Anchor is not { } anchor)
             return (at, new StreamBeginning(at.Lsn, null));
-        return slot.Lsn <= anchor.CommitRecord ? (at, new StreamBeginning(anchor.CommitRecord, anchor))
-            : throw new OtherHistoryException($"its slot was moved to {slot.Lsn}, past what would show that the source is what it was");
+        return slotAt.Lsn <= anchor.CommitRecord ? (at, new StreamBeginning(anchor.CommitRecord, anchor))
+            : throw Other($"its slot was moved to {slotAt.Lsn}, past what would show that the source is what it was");
+
+        SlotLostException Other(string what) => SlotLostException.OfOtherHistory(slot, new OtherHistoryException(what));
     }
 }
 

@@ -68,7 +68,11 @@ public sealed class VaultWriter : IDisposable
             var identity = new WriterIdentity(Guid.NewGuid(), vault.State.Epoch + 1, host, pid);
             var writer = new VaultWriter(vault, clock, identity, writerLock, log ?? NullLogger.Instance, key);
             if (vault.State.Head > 0)
+            {
+                // The one before may have been killed before it was durable: a power cut would tear it from under ours.
+                await vault.Medium.KeepAsync(VaultPath.Commit(vault.State.Head), stop);
                 writer._said.Add(SaidBefore(vault.State));
+            }
             await writer.CommitAsync(new CommitContent(), torn, stop);
             return writer;
         }
@@ -95,6 +99,15 @@ public sealed class VaultWriter : IDisposable
 
     public string NextTablePath(RelationShape shape, SegmentKind kind, DateOnly day) =>
         VaultPath.Table(shape, kind, day, $"{Epoch:D8}-{NextCounter():D12}");
+
+    /// <summary>A writer that has nothing to commit hears of another one only by looking.</summary>
+    /// <exception cref="RefusedException">Another writer has taken over.</exception>
+    public async Task RefuseWhenOvertakenAsync(CancellationToken stop)
+    {
+        var next = _vault.State.Head + 1;
+        if (await _vault.Medium.ReadAsync(VaultPath.Commit(next), stop) is not null)
+            throw await TakenAsync(next, stop);
+    }
 
     /// <summary>Makes the content part of the backup, all of it or nothing. Durable when it returns.</summary>
     /// <exception cref="RefusedException">Another writer has taken over.</exception>
@@ -194,6 +207,11 @@ public sealed class VaultWriter : IDisposable
                 $"another writer is just making commit {number} of the vault at {_vault.Medium.Location}",
                 "Only one process may write a vault: stop one of them.");
         var other = CommitCodec.Parse(number, file).Head;
+        if (_vault.State.Epoch < Epoch && other.Writer.Epoch < Epoch)
+            // Between our reading and our first commit, from a machine whose locks we do not see.
+            return new RefusedException(
+                $"another writer is at work on the vault at {_vault.Medium.Location}: {Describe(other)}",
+                "Only one process may write a vault: stop that one, or leave it to it.");
         Invariant.Holds(
             other.Writer.Epoch >= Epoch,
             $"commit {number} was made by a writer of epoch {other.Writer.Epoch}, older than ours, {Epoch}");

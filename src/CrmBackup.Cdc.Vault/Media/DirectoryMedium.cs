@@ -73,6 +73,16 @@ public sealed class DirectoryMedium : IMedium
         }));
     }
 
+    public Task KeepAsync(string path, CancellationToken stop)
+    {
+        stop.ThrowIfCancellationRequested();
+        return Task.FromResult(Try(path, () =>
+        {
+            Keep(Full(path));
+            return 0;
+        }));
+    }
+
     public string NewTemporaryPath(string hint) =>
         Try(hint, () =>
         {
@@ -186,7 +196,10 @@ public sealed class DirectoryMedium : IMedium
         }
         catch (IOException) when (_disk.FileExists(final))
         {
-            return ReadIfThere(final) is { } found && found.AsSpan().SequenceEqual(bytes);
+            if (ReadIfThere(final) is not { } found || !found.AsSpan().SequenceEqual(bytes))
+                return false;
+            Keep(final);
+            return true;
         }
         try
         {
@@ -205,6 +218,12 @@ public sealed class DirectoryMedium : IMedium
         }
         Posix.SyncDirectory(_disk, Path.GetDirectoryName(final)!);
         return true;
+    }
+
+    void Keep(string path)
+    {
+        _disk.SyncFound(path);
+        Posix.SyncDirectory(_disk, Path.GetDirectoryName(path)!);
     }
 
     /// <summary>A name that no commit names yet, and no other writer chooses: cut off, it is an orphan.</summary>

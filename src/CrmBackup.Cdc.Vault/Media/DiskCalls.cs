@@ -50,6 +50,13 @@ class DiskCalls
         RandomAccess.FlushToDisk(file);
     }
 
+    /// <summary>fsync of a file that somebody else made.</summary>
+    public virtual void SyncFound(string path)
+    {
+        using var file = File.OpenHandle(path);
+        RandomAccess.FlushToDisk(file);
+    }
+
     /// <summary>Looks, then renames: for names that nobody else chooses.</summary>
     public virtual void Move(string from, string to) => File.Move(from, to);
 

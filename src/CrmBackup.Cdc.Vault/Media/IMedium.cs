@@ -29,6 +29,9 @@ public interface IMedium
     /// lost).</summary>
     Task<bool> TryCreateAsync(string path, ReadOnlyMemory<byte> bytes, CancellationToken stop);
 
+    /// <summary>Makes durable what is there: whoever created it may have been cut off before it was told that it is.</summary>
+    Task KeepAsync(string path, CancellationToken stop);
+
     /// <summary>A new absolute local path to write a file at that will be published here. The caller deletes what it
     /// does not publish.</summary>
     /// <param name="hint">For people who look into the folder: [a-z0-9._-].</param>

@@ -15,10 +15,12 @@ public sealed class SetBackTests(ITestOutputHelper output)
 
     [Theory]
     // Capture runs on, and sees the source come up behind the vault.
-    [InlineData(true)]
+    [InlineData(true, true)]
     // It is started when the source has overtaken the vault: nothing looks odd.
-    [InlineData(false)]
-    public async Task A_source_that_was_set_back_is_noticed_however_far_it_has_come_and_both_histories_are_kept_apart(bool running)
+    [InlineData(false, true)]
+    // As a base backup is: then the slot is gone like any other that was lost.
+    [InlineData(false, false)]
+    public async Task A_source_that_was_set_back_is_noticed_however_far_it_has_come_and_both_histories_are_kept_apart(bool running, bool slotCopied)
     {
         if (Containers.Available)
             return;
@@ -26,6 +28,9 @@ public sealed class SetBackTests(ITestOutputHelper output)
         await using var crm = await Guarded.StartAsync(server, Tables, output);
         await server.StopAsync();
         var copy = await server.CopyFilesAsync();
+        if (!slotCopied)
+            foreach (var slot in Directory.GetDirectories(Path.Combine(copy, "pg_replslot")))
+                Directory.Delete(slot, recursive: true);
         await server.StartAgainAsync();
         // What is lost: rows under the same keys and transaction ids, and a table whose OID will be another one's.
         await crm.PersonAsync("UPDATE t SET v = 'lost' WHERE id > 100; DELETE FROM t WHERE id > 250; INSERT INTO t SELECT i, 'lost' FROM generate_series(1000, 1400) i");

@@ -36,9 +36,17 @@ sealed class FaultyDisk(World world, SimulatedProcess process) : DiskCalls
         return new WrittenFile(this, path);
     }
 
-    public override void Sync(Stream file) => Sync(((WrittenFile)file).Node, "");
+    public override void Sync(Stream file) => SyncWritten(((WrittenFile)file).Node, "");
 
-    public override void Sync(string path) => Sync(_platter.Find(path) ?? throw new FileNotFoundException(path), path);
+    public override void Sync(string path) => SyncWritten(_platter.Find(path) ?? throw new FileNotFoundException(path), path);
+
+    void SyncWritten(Platter.Node node, string path)
+    {
+        Sync(node, path);
+        RefuseWhenLost(node);
+    }
+
+    public override void SyncFound(string path) => Sync(_platter.Find(path) ?? throw new FileNotFoundException(path), path);
 
     void Sync(Platter.Node node, string path)
     {
@@ -167,6 +175,12 @@ sealed class FaultyDisk(World world, SimulatedProcess process) : DiskCalls
         process.MustLive();
     }
 
+    static void RefuseWhenLost(Platter.Node node)
+    {
+        if (node.Lost)
+            throw new IOException("stale file handle", InputOutput);
+    }
+
     void RefuseWhenFull()
     {
         if (_platter.Full)
@@ -191,6 +205,7 @@ sealed class FaultyDisk(World world, SimulatedProcess process) : DiskCalls
         public override void Write(byte[] buffer, int offset, int count)
         {
             _disk.MustWrite();
+            RefuseWhenLost(Node);
             base.Write(buffer, offset, count);
         }
 

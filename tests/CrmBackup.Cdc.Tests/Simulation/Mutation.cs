@@ -18,6 +18,8 @@ enum Mutation
     SlotAheadAccepted,
     /// <summary>Rule 1: the stream begins at the vault's end, whoever's it is.</summary>
     HistoryNotProven,
+    /// <summary>A slot made anew is taken for one of the same history.</summary>
+    ServerRunIgnored,
     /// <summary>Rule 10.</summary>
     TimelineIgnored,
     /// <summary>Rule 8.</summary>

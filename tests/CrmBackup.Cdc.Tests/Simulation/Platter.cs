@@ -13,6 +13,8 @@ sealed class Platter
         public byte[] Bytes { get; set; } = [];
         public long Synced { get; set; }
         public DateTimeOffset Modified { get; init; }
+        /// <summary>A power cut came over its writing. A process on another machine that lives on is told so when it goes on.</summary>
+        public bool Lost { get; set; }
         /// <summary>What was written before a power cut tore it.</summary>
         public byte[]? Whole { get; set; }
         public bool IsFolder => Written is null;
@@ -120,7 +122,8 @@ sealed class Platter
     static void Tear(Node node, Random random)
     {
         var content = node.Content;
-        node.Written!.Dispose();
+        node.Lost = node.Written!.CanWrite || node.Synced < content.Length;
+        node.Written.Dispose();
         node.Whole = content;
         if (node.Synced < content.Length)
             content = content[..random.Next((int)node.Synced, content.Length + 1)];

@@ -15,8 +15,8 @@ sealed class SimulatedCrm(World world)
     int _nextRow;
     int _marks;
 
-    /// <summary>By name, the end of the marking transaction, and the timeline it was written on.</summary>
-    public Dictionary<string, Position> Marks { get; } = [];
+    /// <summary>By name, the marking transaction and its end.</summary>
+    public Dictionary<string, (Transaction By, Position At)> Marks { get; } = [];
 
     IEnumerable<Transaction> Open => _server.Running.Where(transaction => transaction.End.IsNone);
 
@@ -43,7 +43,10 @@ sealed class SimulatedCrm(World world)
         {
             case < 18 when Open.Count() < TransactionsMax: _server.Begin(streamed: _random.Next(6) == 0); break;
             case < 38 when Pick(Open.Where(one => one.Changes.Count > 0).ToList()) is { } ending: End(ending); break;
-            case < 50 when Pick(_server.Running.Where(one => !one.End.IsNone).ToList()) is { } committed: _server.BecomeVisible(committed); break;
+            case < 50 when Pick(_server.Running.Where(one => !one.End.IsNone).ToList()) is { } committed:
+                if (!world.Options.SlowStandby || _random.Next(6) == 0)
+                    _server.BecomeVisible(committed);
+                break;
             case < 53: Mark(); break;
             case < 55 when world.Options.Ddl: Ddl(); break;
             default:
@@ -51,6 +54,15 @@ sealed class SimulatedCrm(World world)
                     Work(working);
                 break;
         }
+    }
+
+    /// <summary>Transactions that have committed, and are not seen yet.</summary>
+    public void LeaveUnseen()
+    {
+        for (var i = _random.Next(60); i > 0; i--)
+            Step();
+        foreach (var transaction in Open.ToList())
+            End(transaction);
     }
 
     /// <summary>Everything that is open ends.</summary>
@@ -164,7 +176,8 @@ sealed class SimulatedCrm(World world)
     void Mark()
     {
         var name = $"mark {++_marks}";
-        Marks[name] = new Position(_server.Branch.Timeline, _server.Emit($$"""{"is": "mark", "name": "{{name}}", "before": false}"""));
+        var end = _server.Emit($$"""{"is": "mark", "name": "{{name}}", "before": false}""");
+        Marks[name] = (_server.Branch.Committed.Last(), new Position(_server.Branch.Timeline, end));
     }
 
     void Ddl()

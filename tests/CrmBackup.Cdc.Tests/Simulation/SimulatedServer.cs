@@ -16,6 +16,7 @@ sealed class SimulatedServer(World world)
     /// <summary>Empty: the next incarnation.</summary>
     Guid? _otherHistory;
     Lsn _noted;
+    ServerCopy? _copy;
 
     public static MessageKey Key { get; } = new(_inner, _outer);
 
@@ -42,6 +43,9 @@ sealed class SimulatedServer(World world)
     /// <summary>Null while the slot is being made: our set-up does not know it yet.</summary>
     public Guid? Incarnation { get; private set; }
 
+    /// <summary>Of the process that serves: it changes with every start, and nobody exchanges files under one that runs.</summary>
+    public int Starts { get; private set; } = 1;
+
     /// <summary>The slot was made because the source was set back.</summary>
     public bool OtherHistory => _otherHistory == Incarnation && Incarnation is not null;
 
@@ -49,9 +53,6 @@ sealed class SimulatedServer(World world)
 
     /// <summary>How often something happened that is a gap of the whole database.</summary>
     public int GapsExplained => _gapsExplained;
-
-    /// <summary>A failover took transactions back, and tables with them.</summary>
-    public bool FailedOver => Branches.Count > 1;
 
     public SourceTime Time => SourceTime.From(world.Time.UtcNow);
 
@@ -182,21 +183,31 @@ sealed class SimulatedServer(World world)
 
     public void HistoryIsAnother() => _otherHistory = Guid.Empty;
 
+    public void WaitAnew() => WaitFor = [.. Running.Select(transaction => transaction.Xid)];
+
     public void RecordIncarnation()
     {
-        WaitFor = [.. Running.Select(transaction => transaction.Xid)];
+        WaitAnew();
         Incarnation = world.NewGuid();
         if (_otherHistory == Guid.Empty)
             _otherHistory = Incarnation;
+    }
+
+    /// <summary>Somebody drops our slot.</summary>
+    public void LoseSlot()
+    {
+        SlotExists = false;
+        CutAll();
         Explain();
     }
 
-    public void Explain() => _gapsExplained++;
+    void Explain() => _gapsExplained++;
 
     /// <summary>Connections break; committed transactions stay, open ones are gone.</summary>
     public void Restart()
     {
         CutAll();
+        Starts++;
         foreach (var transaction in Running.ToList())
             if (transaction.End.IsNone)
                 Abort(transaction);
@@ -214,6 +225,7 @@ sealed class SimulatedServer(World world)
     public void FailOver(int lost, bool slotSurvives)
     {
         CutAll();
+        Starts++;
         var commits = Branch.Records.Where(record => record.Kind == RecordKind.Commit).ToList();
         var switchPoint = commits.Count > lost ? commits[^(lost + 1)].End : new Lsn(0x1000);
         var history = Branch.Records.TakeWhile(record => record.End <= switchPoint).ToList();
@@ -221,9 +233,9 @@ sealed class SimulatedServer(World world)
         Running.Clear();
         foreach (var transaction in ended)
             transaction.Visible = true;
+        Branch.Left = Written;
         Branches.Add(new Branch(Branch.Timeline + 1, history));
-        NextXid = history.Select(record => record.Transaction.Xid).Concat(history.Select(record => (ulong)record.Sub))
-            .Concat(history.Select(record => (ulong)(record.Change?.Sub ?? 0))).DefaultIfEmpty(700UL).Max() + 1;
+        NextXid = NextAfter(history);
         Written = switchPoint;
         Advance(64);
         SlotExists &= slotSurvives;
@@ -235,6 +247,51 @@ sealed class SimulatedServer(World world)
         // A standby's slot that was never behind the switch point was never synchronized.
         SlotExists &= Confirmed <= switchPoint;
         Explain();
+    }
+
+    static ulong NextAfter(List<WalRecord> history) =>
+        history.Select(record => record.Transaction.Xid).Concat(history.Select(record => (ulong)record.Sub))
+            .Concat(history.Select(record => (ulong)(record.Change?.Sub ?? 0))).DefaultIfEmpty(700UL).Max() + 1;
+
+    /// <summary>Somebody copies the server's files.</summary>
+    public void TakeCopy()
+    {
+        _copy = new ServerCopy(Branch, Branch.Records.Count, Written, SlotExists, Confirmed, Incarnation, _otherHistory, WaitFor);
+        world.Trace.Add("server", "copied", Branch.Timeline, (long)Written.Value);
+    }
+
+    /// <summary>And puts the copy in their place: the same timeline, LSNs and transaction ids once more, for another history.</summary>
+    /// <param name="withSlot">Not every way to copy takes slots along.</param>
+    public void SetBack(bool withSlot)
+    {
+        if (_copy is not { } copy || copy.Branch != Branch)
+            return;
+        CutAll();
+        Starts++;
+        Branch.Left = Written;
+        var history = copy.Branch.Records.Take(copy.Records).ToList();
+        Running.Clear();
+        foreach (var record in history.Where(record => record.Kind == RecordKind.Commit))
+            record.Transaction.Visible = true;
+        Branches.Add(new Branch(Branch.Timeline, history));
+        NextXid = NextAfter(history);
+        Written = copy.Written;
+        Advance(64);
+        (SlotExists, Confirmed, Incarnation) = (copy.SlotExists && withSlot, copy.Confirmed, copy.Incarnation);
+        (_otherHistory, WaitFor, _copy) = (copy.OtherHistory, copy.WaitFor, null);
+        _confirmedBefore.Clear();
+        world.Trace.Add("server", "set back", withSlot ? 1 : 0, (long)Written.Value);
+        Explain();
+    }
+
+    /// <summary>What an operator is told to do: the WAL goes on where no history of the timeline has been.</summary>
+    public void PassOtherHistories()
+    {
+        var furthest = Branches.Where(branch => branch.Timeline == Branch.Timeline).Max(branch => branch.Left);
+        if (furthest >= Written)
+            Written = furthest;
+        if (!furthest.IsNone)
+            Advance(64);
     }
 
     /// <summary>Somebody else moved our slot.</summary>
@@ -254,3 +311,8 @@ sealed class SimulatedServer(World world)
             session.Wake();
     }
 }
+
+/// <summary>What lies in the server's files at one moment.</summary>
+/// <param name="Records">Of the branch's WAL.</param>
+sealed record ServerCopy(
+    Branch Branch, int Records, Lsn Written, bool SlotExists, Lsn Confirmed, Guid? Incarnation, Guid? OtherHistory, IReadOnlyList<ulong> WaitFor);

@@ -13,15 +13,25 @@ sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
         var server = world.Server;
         var session = new SimulatedSession(world, process, stop);
         server.Connect(session);
+        process.Died += session.Cut;
         try
         {
             await world.Network(process, stop);
             SourceIdentity.RefuseOtherCluster(TemporaryVault.Identity.SystemIdentifier, start.SystemIdentifier);
             var slotAt = new Position(server.Branch.Timeline, server.Confirmed);
-            var (startedAt, begins) = start.Begin(server.Incarnation ?? Guid.Empty, slotAt, server.Written);
+            if (start.IsPassedBy(server.Incarnation ?? Guid.Empty, slotAt))
+            {
+                await world.Network(process, stop);
+                server.WaitAnew();
+            }
+            var (startedAt, begins) = start.Begin("crmbackup", server.Incarnation ?? Guid.Empty, slotAt, server.Written);
             if (world.Options.Mutation == Mutation.HistoryNotProven)
                 begins = new StreamBeginning(startedAt.Lsn, null);
-            var opened = new StreamOpened(slotAt, startedAt, 150020, "crm", server.Incarnation ?? Guid.Empty, true, []) { OtherHistory = server.OtherHistory };
+            var opened = new StreamOpened(slotAt, startedAt, 150020, "crm", server.Incarnation ?? Guid.Empty, true, [])
+            {
+                OtherHistory = server.OtherHistory,
+                ServerRun = world.Options.Mutation == Mutation.ServerRunIgnored ? "" : $"{server.Starts}",
+            };
             if (world.Options.Mutation == Mutation.SlotAheadAccepted && start.At is { } asked)
                 (opened, begins) = (opened with { SlotAt = slotAt with { Lsn = asked.Lsn }, StartedAt = startedAt with { Lsn = asked.Lsn } }, new StreamBeginning(asked.Lsn, null));
             if (world.Options.Mutation == Mutation.TimelineIgnored && start.At is { } at)
@@ -31,7 +41,7 @@ sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
         }
         catch
         {
-            session.Cut();
+            await session.DisposeAsync();
             throw;
         }
     }
@@ -40,6 +50,7 @@ sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
     public async Task MakeSlotAnewAsync(SlotLostException lost, int? ownPid, CancellationToken stop)
     {
         var server = world.Server;
+        var run = server.Starts;
         if (lost.OtherHistory)
         {
             await world.Network(process, stop);
@@ -64,7 +75,7 @@ sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
         void MustBeUp()
         {
             process.MustLive();
-            if (!server.Up)
+            if (!server.Up || server.Starts != run)
                 throw new IOException("the server does not answer");
         }
     }
@@ -80,9 +91,7 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
     IReadOnlyList<SequenceState>? _sampledBefore;
     bool _cut;
 
-    public StreamFacts Facts { get; } = new(
-        150020, "crm", 5, "crmbackup", ["crmbackup"], world.Server.Incarnation ?? Guid.Empty, world.Server.WaitFor, SimulatedServer.Key,
-        TimeSpan.Zero, "", true, []);
+    public StreamFacts Facts { get; private set; } = null!;
 
     public StreamOpened Opened { get; private set; } = null!;
 
@@ -102,8 +111,8 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
     {
         var from = begins.Lsn;
         (Opened, BeginsAt, Reached) = (opened, begins, from);
+        Facts = new StreamFacts(150020, "crm", 5, "crmbackup", ["crmbackup"], opened.Incarnation, _server.WaitFor, SimulatedServer.Key, TimeSpan.Zero, "", true, []);
         _decoding.Begin(_branch, from > _server.Confirmed ? from : _server.Confirmed);
-        process.Died += Cut;
         // The first status reply says where we begin.
         Confirm(from);
     }

@@ -74,6 +74,9 @@ sealed class Branch(uint timeline, IEnumerable<WalRecord> history)
 
     public List<WalRecord> Records { get; } = [.. history];
 
+    /// <summary>End of its WAL when another branch took its place; none while it is the present one.</summary>
+    public Lsn Left { get; set; }
+
     public IEnumerable<Transaction> Committed => Records.Where(record => record.Kind == RecordKind.Commit).Select(record => record.Transaction);
 
     /// <summary>The state at an end LSN: what a restore must give.</summary>

@@ -21,7 +21,7 @@ sealed class World
     {
         Seed = seed;
         Random = new Random(seed);
-        Options = WorldOptions.Draw(Random, mutation);
+        Options = WorldOptions.Draw(Random, mutation).DrawMore(new Random(~seed));
         Trace = new Trace(this);
         Server = new SimulatedServer(this);
         Crm = new SimulatedCrm(this);
@@ -78,6 +78,8 @@ sealed class World
         Platter.MakeFolder($"{Platter.Root}/tmp");
         Platter.SyncFolder(Platter.Root);
         Crm.CreateTables(Options.FirstRows);
+        if (Options.SlowStandby)
+            Crm.LeaveUnseen();
         Server.MakeSlot();
         Server.RecordIncarnation();
         var init = new SimulatedProcess(this, "init");
@@ -88,33 +90,13 @@ sealed class World
             _units.Add(new Unit(this, "run", programs.RunAsync));
         else
             _units.AddRange([new Unit(this, "capture", programs.CaptureAsync), new Unit(this, "archive", programs.ArchiveAsync)]);
-        if (Options.SecondWriter)
-            Later(() => Second(programs));
-        if (Options.Prune)
-            Later(() => PowerOff(programs));
+        var troubles = new Troubles(this, programs, _units);
+        troubles.Plan();
         foreach (var unit in _units)
             unit.Start();
         CrmWorks();
-        Trouble();
+        troubles.Begin();
         ServerWorks();
-    }
-
-    void Later(Action action) => Time.After(TimeSpan.FromTicks(Random.NextInt64(Options.Length.Ticks)), () =>
-    {
-        if (FaultsOn)
-            action();
-    });
-
-    /// <summary>On another machine somebody starts the same once more.</summary>
-    void Second(Programs programs) =>
-        new Unit(this, "second", Broker is null ? programs.RunAsync : programs.ArchiveAsync, elsewhere: true, restarts: false).Start();
-
-    /// <summary>All machines are off for a day and an hour; then prune comes first.</summary>
-    void PowerOff(Programs programs)
-    {
-        PowerCut();
-        Time.Jump(TimeSpan.FromHours(25));
-        new Unit(this, "prune", programs.PruneAsync, restarts: false).Start();
     }
 
     void CrmWorks() => Time.After(TimeSpan.FromMilliseconds(Random.Next(1, 80)), () =>
@@ -131,40 +113,6 @@ sealed class World
         Server.NoteRunning();
         ServerWorks();
     });
-
-    void Trouble() => Time.After(TimeSpan.FromMilliseconds(300), () =>
-    {
-        if (!FaultsOn)
-            return;
-        if (Happens(Options.Faults.Events))
-            OneTrouble();
-        Trouble();
-    });
-
-    void OneTrouble()
-    {
-        var trouble = Random.Next(10);
-        Trace.Add("world", "trouble", trouble, 0);
-        switch (trouble)
-        {
-            case 0: Server.CutAll(); break;
-            case 1: Server.Restart(); break;
-            case 2 or 3 when Broker is not null: Broker.Break(); break;
-            case 4 when Broker is not null: Broker.ForgetEverything(); break;
-            case 5:
-                Platter.Full = true;
-                Time.After(TimeSpan.FromMilliseconds(Random.Next(2000)), () => Platter.Full = false);
-                break;
-            case 6: PowerCut(); break;
-            case 7 when Options.Failovers: Server.FailOver(Random.Next(4), slotSurvives: Random.Next(2) == 0); break;
-            case 8 when Options.SlotTrouble: Server.SlotExists = false; Server.CutAll(); break;
-            case 9 when Options.SlotTrouble: Server.AdvanceSlot(); break;
-            default:
-                if (_units[Random.Next(_units.Count)].Process is { Alive: true } process)
-                    process.Terminate();
-                break;
-        }
-    }
 
     public void PowerCut()
     {
@@ -183,6 +131,7 @@ sealed class World
         _healedAt = Time.Now;
         Trace.Add("world", "heal", 0, 0);
         Crm.Quiesce();
+        Server.PassOtherHistories();
         var until = Time.Now + _patience.Ticks;
         var next = 0L;
         if (!RunUntil(until, IsHealed))
@@ -258,10 +207,23 @@ sealed class World
             process.Kill();
         else if (_depth == 0 && Happens(Options.Faults.PowerCut))
             PowerCut();
+        else if (_depth == 0 && Happens(Options.Faults.SlowCall))
+            Wait(process, TimeSpan.FromMilliseconds(Random.Next(1, 2000)));
         if (_depth > 0 || !process.Alive || !Happens(Options.Faults.Preempt))
             return;
         _depth++;
         for (var i = Random.Next(1, 40); i > 0 && RunSomething(process); i--)
+        {
+        }
+        _depth--;
+    }
+
+    /// <summary>The process hangs in a call; the world goes on.</summary>
+    void Wait(SimulatedProcess process, TimeSpan length)
+    {
+        _depth++;
+        var until = Time.Now + length.Ticks;
+        while (process.Alive && _violation is null && Steps + ++_turns <= TurnsMax && (RunSomething(process) || Time.FireNext(until)))
         {
         }
         _depth--;
