@@ -35,4 +35,26 @@ public class GapsOfTheDatabase
         Assert.Equal(run == "11:00" || run is null, Assert.Single(archive.State.Gaps).Reason.Contains("cannot show that it was not set back", StringComparison.Ordinal));
         Assert.Equal([relation], archive.State.RelationsAt(new Lsn(archive.Now)).Keys);
     }
+
+    /// <summary>Else a position between the first commit and the first listing would be covered without them.</summary>
+    [Fact]
+    public async Task Tables_that_are_listed_late_lived_since_the_stretch_began_that_no_listing_had_told()
+    {
+        await using var archive = await HandFedArchive.StartAsync();
+        var began = archive.Now;
+        await archive.OpenAsync(Opened, listed: false);
+        await archive.UntilAsync(vault => vault.CoveredTo is not null);
+        Assert.Empty(archive.State.Relations);
+
+        await archive.BreakAsync();
+        await archive.OpenAsync(Opened);
+        await archive.UntilAsync(vault => vault.Relations.Count == 1);
+        Assert.Equal(new Lsn(began + 1), archive.State.Relations[0].Since);
+
+        // From here on the tables are known: another one has appeared since.
+        await archive.BreakAsync();
+        await archive.OpenAsync(Opened, more: [HandFedArchive.Accounts with { Oid = 16500, Name = "later" }]);
+        await archive.UntilAsync(vault => vault.Relations.Count == 2);
+        Assert.InRange(archive.State.Relations[1].Since.Value, began + 0x10, archive.Now);
+    }
 }

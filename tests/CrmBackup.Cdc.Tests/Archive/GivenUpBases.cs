@@ -16,7 +16,7 @@ public class GivenUpBases
     {
         await using var archive = await HandFedArchive.StartAsync();
         var look = new CatalogSeen("700:700:", new Lsn(archive.Now), HandFedArchive.At(archive.Now + 4), "triggers", "schema", "columns", [], []);
-        await archive.OpenAsync(Opened, null, look);
+        await archive.OpenAsync(Opened, look: look);
         Assert.Equal(0, (await archive.AnswerAsync()).FromPage);
         await archive.UntilAsync(vault => vault.BaseChunks.Count == 1);
 

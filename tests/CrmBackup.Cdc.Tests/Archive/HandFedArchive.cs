@@ -49,13 +49,18 @@ sealed class HandFedArchive : IAsyncDisposable
     /// <summary>Takes the next asking for a stream, and opens it where the vault ends.</summary>
     /// <param name="opened">What is said of it; the positions are filled in.</param>
     /// <param name="at">Null: at the vault's end.</param>
-    public async Task OpenAsync(StreamOpened opened, Position? at = null, params ControlEntry[] more)
+    /// <param name="listed">False: the listing's position does not come.</param>
+    /// <param name="more">Tables, beside the one that there always is.</param>
+    /// <param name="look">At the catalog.</param>
+    public async Task OpenAsync(
+        StreamOpened opened, Position? at = null, bool listed = true, CatalogTable[]? more = null, CatalogSeen? look = null)
     {
         _start = await AskedAsync<StartStream>(asked => asked.Epoch != _start?.Epoch);
         (_block, _previous) = (0, Sha256.Zero);
         var from = at ?? _start.At ?? At(Now);
         Now = Math.Max(Now, from.Lsn.Value);
-        await TellAsync([opened with { SlotAt = from, StartedAt = from }, new Inventory(At(Now + 8), [Accounts]), .. more]);
+        await TellAsync([opened with { SlotAt = from, StartedAt = from },
+            new Inventory(At(listed ? Now + 8 : ulong.MaxValue), [Accounts, .. more ?? []]), .. look is null ? [] : (ControlEntry[])[look]]);
     }
 
     /// <summary>Capture lost the source: it begins over, and the archive asks for another stream.</summary>
