@@ -64,7 +64,7 @@ public enum GapScope
 }
 
 /// <summary>What could not be captured: states with After &lt; end LSN are not known, until a new base of the scope begins coverage
-/// again (<see cref="GapScope.Schema"/>: until <paramref name="Until"/>).</summary>
+/// again, and not before <paramref name="Until"/> (<see cref="GapScope.Schema"/>: until then).</summary>
 public sealed record Gap(GapScope Scope, int Relation, Position After, Position? Until, string Reason, DateTimeOffset FoundAt);
 
 /// <summary>The schema as one pg_dump saw it, valid for every position in [From, Until): no DDL lies between.</summary>

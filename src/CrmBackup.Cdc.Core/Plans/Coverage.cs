@@ -32,6 +32,10 @@ public sealed record Coverage(
     IReadOnlyList<CoverageRange> Database, IReadOnlyList<RelationCoverage> Relations, IReadOnlyList<Mark> Marks,
     IReadOnlyList<string> Reduced)
 {
+    /// <summary>The vault's setting that says where the stretch begins whose tables no listing of the source has told yet: until one does, nothing
+    /// of the database is covered there, whatever is known of tables that the stream made. Empty or absent: there is none.</summary>
+    public const string UnlistedFrom = "unlistedFrom";
+
     /// <param name="only">The relations that matter; all when null.</param>
     public static Coverage Of(VaultState state, IReadOnlySet<int>? only = null) => new CoverageSweep(state, only).Run();
 

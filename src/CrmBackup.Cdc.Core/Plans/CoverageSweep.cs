@@ -73,10 +73,12 @@ sealed class CoverageSweep(VaultState state, IReadOnlySet<int>? only)
         {
             // Tables that nobody had heard of yet are no hole of their own: nothing is known until the first base after the gap.
             var low = gap.After.Lsn.Value + 1;
-            var high = Math.Min(end, Resumes(gap.After, lives) - 1);
+            var high = Math.Min(end, Math.Max(Resumes(gap.After, lives) - 1, gap.Until?.Lsn.Value ?? 0));
             if (low <= high)
                 holes.Add(new Span(low, high));
         }
+        if (state.CoveredTo?.Position.Timeline == timeline && state.Settings.TryGetValue(Coverage.UnlistedFrom, out var from) && from.Length > 0)
+            holes.Add(new Span(Lsn.Parse(from).Value, end));
         return Subtract(new Span(start.Value, end), Merge(holes));
     }
 

@@ -67,7 +67,7 @@ public sealed partial class ArchiveLoop
         _pending.Relations.AddRange(_tables.Commit(_reader!.Position.Lsn));
         _tables.Compared();
         if (Unlisted is not null)
-            _pending.Settings[Setting.UnlistedFrom] = "";
+            _pending.Settings[Coverage.UnlistedFrom] = "";
         // Read in this order: a small table is not to wait for its coverage until a large one has been read.
         foreach (var shape in needed.OrderBy(shape => SizeOf(shape.Oid).Pages))
             BeginBase(_tables.Find(shape.Oid)!);

@@ -158,8 +158,10 @@ public sealed partial class ArchiveLoop
         _logger.StreamIsOpen(opened.Database, opened.ServerVersion, opened.StartedAt);
         var state = _vault.State;
         var gap = Durable is { } ends ? GapBefore(opened, header, ends) : null;
+        if (gap is not null && Unlisted is { } never && never < Durable!.Value.Lsn)
+            _pending.Gaps.Add(new Gap(GapScope.Database, 0, Durable.Value with { Lsn = never }, Durable, "its tables were never listed", _clock.GetUtcNow()));
         if (Durable is null || gap is not null)
-            Set(Setting.UnlistedFrom, opened.StartedAt.Lsn.ToString());
+            Set(Coverage.UnlistedFrom, opened.StartedAt.Lsn.ToString());
         _tables = new SourceTables(state, Unlisted ?? opened.StartedAt.Lsn);
         _reader = new EventReader(_tables, _events, _pending, new DefinitionOrder(state.Segments.Values.Select(segment => segment.MaxXid).DefaultIfEmpty().Max()),
             opened.StartedAt, gap is null ? state.CoveredTo?.Anchor : null);
@@ -228,7 +230,7 @@ public sealed partial class ArchiveLoop
     }
 
     /// <summary>Where the stretch begins whose tables no listing has told yet; null when one has.</summary>
-    Lsn? Unlisted => (_pending.Settings.TryGetValue(Setting.UnlistedFrom, out var from) || _vault.State.Settings.TryGetValue(Setting.UnlistedFrom, out from))
+    Lsn? Unlisted => (_pending.Settings.TryGetValue(Coverage.UnlistedFrom, out var from) || _vault.State.Settings.TryGetValue(Coverage.UnlistedFrom, out from))
         && from.Length > 0 ? Lsn.Parse(from) : null;
 
     bool Changed(string setting, string value) =>
@@ -309,8 +311,6 @@ static class Setting
     /// <summary>Content hash of the newest log segment.</summary>
     public const string NewestLog = "newestLog";
     public const string ServerVersion = "serverVersion";
-    /// <summary>Of what an archive commits before it has compared the source's first listing; empty after.</summary>
-    public const string UnlistedFrom = "unlistedFrom";
     /// <summary>The run of the server that the newest events are from.</summary>
     public const string ServerRun = "serverRun";
     /// <summary>What of the set-up in the source is missing or was changed, a line each.</summary>

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using CrmBackup.Cdc.Core;
@@ -17,9 +18,29 @@ public sealed record SchemaFile(string Name, long Bytes, Sha256 Sha256);
 /// <summary>Schemas as dumped, one folder each. The same files stored twice are the same folder.</summary>
 public sealed class SchemaStore(IMedium medium)
 {
-    /// <summary>Durable when it returns; part of the backup when a commit names the hash.</summary>
+    /// <summary>Tells apart what would else have the same folder.</summary>
+    const string CopyFile = "copy";
+    const int CopiesMax = 100;
+
+    /// <summary>Durable when it returns; part of the backup when a commit names the hash. Where files are created in place, one that a power cut
+    /// tore keeps its name: the schema then gets another folder, by one file more.</summary>
     /// <param name="files">By name: [a-z0-9._-].</param>
+    /// <exception cref="DifferenceException">A file was changed.</exception>
     public async Task<Sha256> PutAsync(IReadOnlyDictionary<string, byte[]> files, CancellationToken stop)
+    {
+        for (var copy = 1; ; copy++)
+        {
+            var all = copy == 1 ? files : new Dictionary<string, byte[]>(files) { [CopyFile] = Encoding.UTF8.GetBytes($"{copy}") };
+            var (hash, differs) = await TryPutAsync(all, stop);
+            if (differs is null)
+                return hash;
+            if (medium.CreatesWhole || copy == CopiesMax)
+                throw new DifferenceException($"{differs} exists with other bytes than its name says", "Something changed the vault: run 'crmbackup verify'.");
+        }
+    }
+
+    /// <returns>And the file that exists with other bytes.</returns>
+    async Task<(Sha256 Hash, string? Differs)> TryPutAsync(IReadOnlyDictionary<string, byte[]> files, CancellationToken stop)
     {
         var manifest = new SchemaManifest(SchemaManifest.CurrentFormat,
         [
@@ -29,12 +50,12 @@ public sealed class SchemaStore(IMedium medium)
         var bytes = JsonSerializer.SerializeToUtf8Bytes(manifest, SchemaJson.Default.SchemaManifest);
         var hash = Sha256.Of(bytes);
         // First: the manifest, which makes the schema whole, comes last.
-        await medium.TryCreateAsync(
-            VaultPath.SchemaFile(hash, SchemaBundle.FileName), SchemaBundle.Encode(bytes, manifest.Files.Select(file => (file.Name, files[file.Name]))), stop);
-        foreach (var (name, content) in files)
-            await CreateAsync(VaultPath.SchemaFile(hash, name), content, stop);
-        await CreateAsync(VaultPath.SchemaFile(hash, SchemaManifest.FileName), bytes, stop);
-        return hash;
+        var bundle = SchemaBundle.Encode(bytes, manifest.Files.Select(file => (file.Name, files[file.Name])));
+        foreach (var (name, content) in (IEnumerable<(string, byte[])>)
+            [(SchemaBundle.FileName, bundle), .. files.Select(file => (file.Key, file.Value)), (SchemaManifest.FileName, bytes)])
+            if (!await medium.TryCreateAsync(VaultPath.SchemaFile(hash, name), content, stop) && (name != SchemaBundle.FileName || !medium.CreatesWhole))
+                return (hash, VaultPath.SchemaFile(hash, name));
+        return (hash, null);
     }
 
     /// <summary>All files of a schema by name, each proven to be what was stored.</summary>
@@ -67,14 +88,6 @@ public sealed class SchemaStore(IMedium medium)
         if (manifest is not { Format: SchemaManifest.CurrentFormat })
             throw new FormatViolationException($"{path} has a format that this program does not read");
         return manifest;
-    }
-
-    async Task CreateAsync(string path, byte[] bytes, CancellationToken stop)
-    {
-        if (!await medium.TryCreateAsync(path, bytes, stop))
-            throw new DifferenceException(
-                $"{path} exists with other bytes than its name says",
-                "Something changed the vault: run 'crmbackup verify'.");
     }
 
     async Task<byte[]> ReadProvenAsync(string path, Sha256 expected, CancellationToken stop)

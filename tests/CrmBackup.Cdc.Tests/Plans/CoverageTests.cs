@@ -27,6 +27,21 @@ public sealed class CoverageTests
     }
 
     [Fact]
+    public void Where_no_listing_has_told_the_tables_nothing_is_covered_whatever_the_stream_made()
+    {
+        var unlisted = new CommitContent { Settings = new Dictionary<string, string> { [Coverage.UnlistedFrom] = "0/64" } };
+        var made = new PlanVault().Commit(unlisted).Schema(100).Relation(PlanVault.Shape(1, 120)).Base(1, 120).Covered(140).State;
+        Assert.Empty(Coverage.Of(made).Database);
+
+        // Another gap came first: the stretch has an end, and was never listed.
+        var never = new CommitContent { Gaps = [new Gap(GapScope.Database, 0, PlanVault.At(100), PlanVault.At(140), "a test", DateTimeOffset.UnixEpoch)] };
+        var again = new PlanVault(made).Commit(never).Gap(GapScope.Database, 0, 140)
+            .Commit(new CommitContent { Settings = new Dictionary<string, string> { [Coverage.UnlistedFrom] = "" } })
+            .Relation(PlanVault.Shape(2, 161)).Base(1, 170, id: 2).Base(2, 170).Covered(200).State;
+        Assert.Equal([new CoverageRange(PlanVault.At(170), PlanVault.At(200), null, null)], Coverage.Of(again).Database);
+    }
+
+    [Fact]
     public void A_gap_of_one_table_interrupts_the_database_until_that_table_has_a_new_base()
     {
         var state = new PlanVault().Relation(PlanVault.Shape(1, 100), PlanVault.Shape(2, 100)).Base(1, 100).Base(2, 100)

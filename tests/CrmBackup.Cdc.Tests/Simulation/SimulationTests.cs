@@ -43,6 +43,8 @@ public sealed class SimulationTests(ITestOutputHelper output)
     [InlineData(2882)]
     [InlineData(2920)]
     [InlineData(2992)]
+    [InlineData(5746)]
+    [InlineData(7601)]
     [InlineData(129)]
     [InlineData(155)]
     [InlineData(374)]

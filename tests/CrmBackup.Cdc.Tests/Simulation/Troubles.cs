@@ -19,7 +19,7 @@ sealed class Troubles(World world, Programs programs, IReadOnlyList<Unit> units)
             var copied = Random.NextInt64(Options.Length.Ticks / 2);
             var back = copied + Random.NextInt64(Options.Length.Ticks - copied);
             At(copied, world.Server.TakeCopy);
-            At(back, () => world.Server.SetBack(withSlot: Random.Next(3) > 0));
+            At(back, () => world.Server.SetBack(withSlot: Options.Mutation != Mutation.ServerRunIgnored && Random.Next(3) > 0));
         }
     }
 

@@ -130,7 +130,8 @@ sealed class Witness(World world)
 
     void GapsHaveReasons(VaultState state)
     {
-        var gaps = state.Gaps.Where(gap => gap.Scope == GapScope.Database).ToList();
+        // A gap with an end says of an earlier stretch that its tables were never listed; another one made it so.
+        var gaps = state.Gaps.Where(gap => gap is { Scope: GapScope.Database, Until: null }).ToList();
         if (gaps.Count > world.Server.GapsExplained)
             throw new ViolationException($"{gaps.Count} gaps, {world.Server.GapsExplained} reasons: {string.Join("; ", gaps.Select(gap => $"after {gap.After}: {gap.Reason}"))}");
         // The end of a table may lie where nothing could be read: then nobody told of it.

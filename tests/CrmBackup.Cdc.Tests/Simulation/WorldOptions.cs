@@ -122,7 +122,11 @@ sealed record WorldOptions
             Mutation.PruneWithoutGrace => drawn with { Pruning = true, Faults = faults with { SlowCall = 0.01 } },
             Mutation.HistoryNotProven or Mutation.ServerRunIgnored => drawn with { SetBacks = true, Failovers = false, Length = TimeSpan.FromSeconds(6) },
             Mutation.BaseDoesNotWait => drawn with { SlowStandby = true, SlotTrouble = true, Faults = faults with { Events = 0.5 } },
-            Mutation.SnapshotTakenAfterRows => drawn with { FirstRows = 8, SlotTrouble = true, Faults = faults with { Events = 0.5 } },
+            // The oldest chunk's mistake alone shows: what others miss is replayed by key.
+            Mutation.SnapshotTakenAfterRows => drawn with
+            {
+                FirstRows = 8, SlotTrouble = true, Faults = faults with { Events = 0.8 }, Archive = drawn.Archive with { BaseChunkPages = 100 },
+            },
             Mutation.SlotAheadAccepted => drawn with { SlotTrouble = true, Faults = faults with { Events = 0.5 } },
             Mutation.TimelineIgnored => drawn with { Failovers = true, Faults = faults with { Events = 0.5 } },
             Mutation.EpochIgnored or Mutation.MissingBlockAccepted =>

@@ -48,4 +48,23 @@ public sealed class SchemaStoreTests : IDisposable
         File.Delete(path);
         Assert.Contains("missing", (await Assert.ThrowsAsync<DifferenceException>(() => store.ReadAsync(hash, default))).Message);
     }
+
+    [Theory]
+    [InlineData("pre-data.sql")]
+    [InlineData("manifest.json")]
+    [InlineData("bundle")]
+    public async Task A_file_that_a_crash_tore_where_it_was_created_does_not_stand_in_its_schemas_way(string name)
+    {
+        await _files.CreateAsync();
+        var store = new SchemaStore(DirectoryMedium.WithoutLinks(_files.Root));
+        var torn = await store.PutAsync(Schema, default);
+        await File.WriteAllTextAsync(_files.PathOf(VaultPath.SchemaFile(torn, name)), "t");
+
+        var hash = await store.PutAsync(Schema, default);
+
+        Assert.NotEqual(torn, hash);
+        Assert.Equal(hash, await store.PutAsync(Schema, default));
+        var files = await store.ReadAsync(hash, default);
+        Assert.All(Schema, file => Assert.Equal(file.Value, files[file.Key]));
+    }
 }
