@@ -247,7 +247,9 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
             var seen = server.Visible();
             if (world.Options.Mutation == Mutation.SnapshotTakenAfterRows)
             {
-                await session.RoundTripAsync(stop);
+                // A COPY of some length.
+                for (var i = 0; i < 8; i++)
+                    await session.RoundTripAsync(stop);
                 snapshot = server.Snapshot();
             }
             if (!seen.Tables.TryGetValue(order.Oid, out var table))
