@@ -80,8 +80,6 @@ sealed partial class EventReader
         if (image.Schema == OwnSchema || image.Kind != 'r')
             return;
         var known = tables.Find(image.Oid);
-        if (known is not null)
-            _reshaped.Remove(known.Number);
         var untold = tables.Image(image.Oid) is { Updates: false };
         if (known is not null)
             _reshaped.Remove(known.Number);

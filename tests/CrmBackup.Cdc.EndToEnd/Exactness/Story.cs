@@ -105,7 +105,7 @@ sealed class Story : IAsyncDisposable
                 var next = number + 1 < _moments.Count ? _moments[number + 1] : null;
                 // Of a schema that is said to be of another moment the types may differ, of rows not a character.
                 var typed = !report.Fidelity.Any(line => line.What == "schema" && line.Fidelity != Fidelity.Exact);
-                var differences = (typed ? moment : Untyped(moment)).DifferencesOf(typed ? restored : Untyped(restored), next).ToList();
+                var differences = (typed ? moment : moment.Untyped).DifferencesOf(typed ? restored : restored.Untyped, next).ToList();
                 if (report.Verified != true)
                     differences.Add("the restore's own proof failed");
                 found.AddRange(differences.Select(difference => $"moment {number} from {from}: {difference}"));
@@ -126,11 +126,6 @@ sealed class Story : IAsyncDisposable
         _output.WriteLine($"{_moments.Count} moments, {_moments.Sum(moment => moment.Rows)} rows from {from}: {wrong.Count} differences");
         Assert.True(wrong.Count == 0, string.Join('\n', wrong.Take(12)));
     }
-
-    static RecordedMoment Untyped(RecordedMoment moment) => moment with
-    {
-        Tables = moment.Tables.ToDictionary(table => table.Key, table => (IReadOnlyList<string>)[.. table.Value.Skip(1)]),
-    };
 
     async Task DropAsync(string name)
     {

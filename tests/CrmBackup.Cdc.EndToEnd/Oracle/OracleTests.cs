@@ -127,7 +127,10 @@ public sealed class OracleTests(PostgresFixture postgres, RabbitFixture rabbit, 
             if (!exact)
                 output.WriteLine($"{target}: schema approximate: {result.Output[result.Output.IndexOf("\"fidelity\":", StringComparison.Ordinal)..]}");
             var restored = await RecordedMoment.OfAsync(postgres.Server, postgres.Server.ConnectionString(name));
-            var differences = moment.DifferencesOf(restored, number + 1 < moments.Count ? moments[number + 1] : null).ToList();
+            // In a schema of another moment, what does not fit a type is text, and the report names it.
+            var typed = exact || !result.Output.Contains("text instead of a type of another moment", StringComparison.Ordinal);
+            var differences = (typed ? moment : moment.Untyped)
+                .DifferencesOf(typed ? restored : restored.Untyped, number + 1 < moments.Count ? moments[number + 1] : null).ToList();
             if (exact && ++schemas > 0 && moment.Schema != restored.Schema)
                 differences.Add("schema: " + string.Join("\n", moment.Schema.Split("\n;\n").Except(restored.Schema.Split("\n;\n")).Select(one => "  recorded " + one)
                     .Concat(restored.Schema.Split("\n;\n").Except(moment.Schema.Split("\n;\n")).Select(one => "  restored " + one)).Take(6)));

@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION crmbackup.ddl_definitions(tag text) RETURNS jsonb[]
+CREATE OR REPLACE FUNCTION crmbackup.ddl_definitions(tag text, seen text) RETURNS jsonb[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 -- The definitions of what a command made or changed. Its caller rolls it back: reading a view's definition locks the tables in it.
 DECLARE
@@ -32,7 +32,7 @@ BEGIN
     SELECT classes || array_agg(d.classid), objects || array_agg(d.objid) INTO classes, objects
     FROM unnest(objects) o JOIN pg_depend d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = o AND d.deptype = 'n';
   END IF;
-  definitions := crmbackup.describe(classes, objects, tag LIKE 'ALTER %' OR tag = 'CREATE INDEX', tag LIKE 'ALTER %');
+  definitions := crmbackup.describe(seen, classes, objects, tag LIKE 'ALTER %' OR tag = 'CREATE INDEX', tag LIKE 'ALTER %');
   IF tag IN ('ALTER DEFAULT PRIVILEGES', 'ALTER SCHEMA') THEN
     definitions[1] := definitions[1] || jsonb_build_object('whole', jsonb_build_array('pg_default_acl'::regclass::oid::bigint),
       'units', (definitions[1] -> 'units') || crmbackup.define_default_acls());

@@ -1,10 +1,10 @@
-CREATE OR REPLACE FUNCTION crmbackup.describe(classes oid[], objects oid[], spread boolean, renames boolean) RETURNS jsonb[]
+CREATE OR REPLACE FUNCTION crmbackup.describe(seen text, classes oid[], objects oid[], spread boolean, renames boolean) RETURNS jsonb[]
 LANGUAGE plpgsql /*canonical*/ SET lock_timeout = 50 AS $$
 -- Whole definitions of objects that a command touched; (spread) of the partitions and heirs of its tables; and (renames) of what names any of
 -- these in its own definition. Parts of about a quarter megabyte. What goes beyond the limits is not described: an error, caught above.
+-- (seen) is the snapshot from before anything was read for the message, the tables' images included: what was committed since counts as unseen.
 -- Another command may hold a lock on what is read: waited for once, within what source.lockYield lets the CRM wait for us.
 DECLARE
-  seen text := pg_current_snapshot();
   began timestamptz := clock_timestamp();
   unit record;
   defined jsonb;

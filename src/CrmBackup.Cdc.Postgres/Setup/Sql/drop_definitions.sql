@@ -1,10 +1,10 @@
-CREATE OR REPLACE FUNCTION crmbackup.drop_definitions(tag text, images jsonb) RETURNS jsonb[]
+CREATE OR REPLACE FUNCTION crmbackup.drop_definitions(tag text, images jsonb, seen text) RETURNS jsonb[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 -- What is no more, and the definitions of what stays with less. As ddl_definitions, it is rolled back.
 DECLARE
   definitions jsonb[];
 BEGIN
-  SELECT crmbackup.describe(array_agg(class), array_agg(object), true, false) INTO definitions
+  SELECT crmbackup.describe(seen, array_agg(class), array_agg(object), true, false) INTO definitions
   FROM (SELECT class, object FROM crmbackup.lost()
         -- One that lost its identity's index was given another identity.
         UNION SELECT 'pg_class'::regclass, (i ->> 'oid')::oid FROM jsonb_array_elements(images) i) stays;

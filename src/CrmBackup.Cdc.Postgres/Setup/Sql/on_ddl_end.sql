@@ -2,6 +2,7 @@ CREATE OR REPLACE FUNCTION crmbackup.on_ddl_end() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 -- Whatever goes wrong in here, the CRM's command succeeds. A plain WHEN OTHERS would let its statement_timeout through.
 DECLARE
+  seen text := pg_current_snapshot();
   rewritten text := substring(current_setting('crmbackup.rewritten', true) FROM '^[0-9:,]+$');
   contents jsonb[];
   definitions jsonb[];
@@ -22,7 +23,7 @@ BEGIN
   BEGIN
     contents := crmbackup.ddl_contents(TG_TAG);
     BEGIN
-      definitions := crmbackup.ddl_definitions(TG_TAG);
+      definitions := crmbackup.ddl_definitions(TG_TAG, seen);
       -- The locks that reading them took go with the subtransaction; the variable stays.
       RAISE SQLSTATE 'CRMBK';
     EXCEPTION

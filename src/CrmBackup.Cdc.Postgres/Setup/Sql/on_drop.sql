@@ -2,6 +2,7 @@ CREATE OR REPLACE FUNCTION crmbackup.on_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 -- As on_ddl_end: temporary objects first, and the CRM's command succeeds whatever happens here.
 DECLARE
+  seen text := pg_current_snapshot();
   contents jsonb[];
   definitions jsonb[];
   messages bytea[];
@@ -17,7 +18,7 @@ BEGIN
   BEGIN
     contents := crmbackup.drop_contents(TG_TAG);
     BEGIN
-      definitions := crmbackup.drop_definitions(TG_TAG, contents[1] -> 'tables');
+      definitions := crmbackup.drop_definitions(TG_TAG, contents[1] -> 'tables', seen);
       -- The locks that reading them took go with the subtransaction; the variable stays.
       RAISE SQLSTATE 'CRMBK';
     EXCEPTION
