@@ -13,6 +13,11 @@ public static class Branches
         new(string.Create(CultureInfo.InvariantCulture, $"{Prefix}{younger:D10}"),
             string.Create(CultureInfo.InvariantCulture, $"{older} {endedAt ?? Lsn.None}"));
 
+    /// <summary>Where a timeline left the one that the vault was on before; null when that is not known.</summary>
+    public static Lsn? LeftAt(VaultState state, uint younger) =>
+        state.Settings.TryGetValue(Setting(younger, 0, null).Key, out var text)
+            && Lsn.TryParse(text.AsSpan(text.IndexOf(' ', StringComparison.Ordinal) + 1), out var left) && !left.IsNone ? left : null;
+
     /// <summary>The surviving branch: from the newest timeline back, with the last LSN that counts on each.</summary>
     public static IReadOnlyList<(uint Timeline, Lsn End)> Surviving(VaultState state)
     {

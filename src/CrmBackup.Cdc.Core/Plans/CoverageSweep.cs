@@ -79,8 +79,29 @@ sealed class CoverageSweep(VaultState state, IReadOnlySet<int>? only)
         }
         if (state.CoveredTo?.Position.Timeline == timeline && state.Settings.TryGetValue(Coverage.UnlistedFrom, out var from) && from.Length > 0)
             holes.Add(new Span(Lsn.Parse(from).Value, end));
+        holes.AddRange(Ambiguous(timeline));
         return Subtract(new Span(start.Value, end), Merge(holes));
     }
+
+    /// <summary>LSNs that two timelines have used, from where a table's shape changed there: shapes have an LSN and no timeline, and which tables
+    /// lived on which of the two nobody can tell. Mostly there are none: what was lost in a failover changed no table.</summary>
+    IEnumerable<Span> Ambiguous(uint timeline)
+    {
+        foreach (var other in Timelines().Where(other => other != timeline))
+        {
+            var low = Timelines().Where(one => one > Math.Min(timeline, other) && one <= Math.Max(timeline, other))
+                .Min(one => Branches.LeftAt(state, one)?.Value ?? First(one));
+            var high = state.Gaps.Where(gap => gap.Scope == GapScope.Database && gap.After.Timeline == Math.Min(timeline, other))
+                .Select(gap => gap.After.Lsn.Value).DefaultIfEmpty(0UL).Max();
+            var changed = state.Relations.Select(shape => shape.Since.Value).Where(since => since > low && since <= high).DefaultIfEmpty(ulong.MaxValue).Min();
+            if (changed <= high)
+                yield return new Span(changed, high);
+        }
+    }
+
+    /// <summary>Of what is known on a timeline: a base or a schema.</summary>
+    ulong First(uint timeline) => state.Bases.Select(complete => complete.From).Concat(state.Schemas.Select(schema => schema.From))
+        .Where(from => from.Timeline == timeline).Select(from => from.Lsn.Value).DefaultIfEmpty(ulong.MaxValue).Min();
 
     /// <summary>Where something is known again after a gap of the database: its first base, or its schema if there never was a table.</summary>
     ulong Resumes(Position gap, List<Life> lives) =>
@@ -91,8 +112,7 @@ sealed class CoverageSweep(VaultState state, IReadOnlySet<int>? only)
     ulong? Start(List<Life> lives, uint timeline)
     {
         // LSNs go on over a change of timeline: a later timeline begins where its first base or schema stands.
-        var first = state.Bases.Select(complete => complete.From).Concat(state.Schemas.Select(schema => schema.From))
-            .Where(from => from.Timeline == timeline).Select(from => from.Lsn.Value).DefaultIfEmpty(ulong.MaxValue).Min();
+        var first = First(timeline);
         if (lives.Count > 0)
             first = Math.Max(first, lives.Min(life => life.Birth));
         return first == ulong.MaxValue ? null : first;

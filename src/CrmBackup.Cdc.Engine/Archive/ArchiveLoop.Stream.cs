@@ -161,7 +161,8 @@ public sealed partial class ArchiveLoop
         if (gap is not null && Unlisted is { } never && never < Durable!.Value.Lsn)
             _pending.Gaps.Add(new Gap(GapScope.Database, 0, Durable.Value with { Lsn = never }, Durable, "its tables were never listed", _clock.GetUtcNow()));
         if (Durable is null || gap is not null)
-            Set(Coverage.UnlistedFrom, opened.StartedAt.Lsn.ToString());
+            // What is listed lived at the stream's beginning, unless that is where the vault ends: there it is known that it did not.
+            Set(Coverage.UnlistedFrom, (opened.StartedAt == Durable ? opened.StartedAt.Lsn : new Lsn(opened.StartedAt.Lsn.Value - 1)).ToString());
         _tables = new SourceTables(state, Unlisted ?? opened.StartedAt.Lsn);
         _reader = new EventReader(_tables, _events, _pending, new DefinitionOrder(state.Segments.Values.Select(segment => segment.MaxXid).DefaultIfEmpty().Max()),
             opened.StartedAt, gap is null ? state.CoveredTo?.Anchor : null);

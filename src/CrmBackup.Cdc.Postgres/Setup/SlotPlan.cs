@@ -48,10 +48,17 @@ public static class SlotPlan
     ];
 
     /// <summary>The same slot, of the same incarnation, somewhere else. Whoever was waited for and still runs, runs now.</summary>
-    internal const string WaitStatement = """
-        INSERT INTO crmbackup.settings (key, value)
-        SELECT 'waitFor', coalesce(string_agg(xid::text, ','), '') FROM pg_snapshot_xip(pg_current_snapshot()) xid
+    internal const string WaitStatement = $"""
+        INSERT INTO crmbackup.settings (key, value) {Running}
         ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value RETURNING value
+        """;
+
+    /// <summary>A snapshot lists who runs only up to its xmax, which is the first id after the last one that ended: who began later and still
+    /// runs has an id from there to our own.</summary>
+    const string Running = """
+        SELECT 'waitFor', coalesce(string_agg(xid::text, ','), '') FROM (
+            SELECT xid::text::bigint FROM pg_snapshot_xip(pg_current_snapshot()) xid
+            UNION ALL SELECT generate_series(pg_snapshot_xmax(pg_current_snapshot())::text::bigint, pg_current_xact_id()::text::bigint - 1)) running (xid)
         """;
 
     /// <summary>The slot's <c>catalog_xmin</c> when it was made: a slot begins with what the others hold already.</summary>
@@ -83,7 +90,7 @@ public static class SlotPlan
         WITH made AS MATERIALIZED (SELECT gen_random_uuid()::text AS incarnation),
             other AS (UPDATE crmbackup.settings SET value = incarnation FROM made WHERE key = '{OtherHistorySetting}' AND value = '{Undecided}')
         INSERT INTO crmbackup.settings (key, value)
-        SELECT 'waitFor', coalesce(string_agg(xid::text, ','), '') FROM pg_snapshot_xip(pg_current_snapshot()) xid
+        {Running}
         UNION ALL SELECT 'incarnation', incarnation FROM made
         UNION ALL SELECT '{InheritedSetting}', catalog_xmin::text FROM pg_replication_slots WHERE slot_name = {SqlText.Literal(name)} AND catalog_xmin IS NOT NULL
         ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value

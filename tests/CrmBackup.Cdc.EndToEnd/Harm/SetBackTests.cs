@@ -98,6 +98,28 @@ public sealed class SetBackTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task A_slot_that_somebody_moved_is_a_gap_and_bases_wait_for_what_ran_then()
+    {
+        await using var server = await PostgresServer.StartAsync();
+        await using var crm = await Guarded.StartAsync(server, Tables, output);
+        await crm.EqualsSourceAsync();
+        await crm.StopAsync();
+        await crm.PersonAsync("UPDATE t SET v = 'passed' WHERE id < 100");
+        await crm.PersonAsync("SELECT pg_replication_slot_advance(slot_name, pg_current_wal_flush_lsn()) FROM pg_replication_slots");
+        await using var open = new NpgsqlConnection(server.ConnectionString(crm.Source.Name) + ";Pooling=false");
+        await open.OpenAsync();
+        await using var begun = await open.BeginTransactionAsync();
+        await using var writes = new NpgsqlCommand("INSERT INTO t VALUES (-1, 'open') RETURNING pg_current_xact_id()::text", open, begun);
+        var xid = (string)(await writes.ExecuteScalarAsync())!;
+        await crm.StartAsync();
+        await crm.UntilAsync(() => crm.HasGap(GapScope.Database, "the slot is at"), "the gap");
+        await crm.UntilAsync(() => crm.Log.Lines.Any(line => line.Contains(xid, StringComparison.Ordinal)), "the base to say what it waits for");
+        await begun.CommitAsync();
+        await crm.EqualsSourceAsync();
+        Assert.Single(crm.Gaps(GapScope.Database));
+    }
+
+    [Fact]
     public async Task While_only_others_write_the_slot_follows_by_empty_transactions_of_ours()
     {
         await using var server = await PostgresServer.StartAsync();

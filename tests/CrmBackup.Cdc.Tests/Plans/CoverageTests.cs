@@ -41,6 +41,27 @@ public sealed class CoverageTests
         Assert.Equal([new CoverageRange(PlanVault.At(170), PlanVault.At(200), null, null)], Coverage.Of(again).Database);
     }
 
+    /// <summary>Timeline 2 left timeline 1 at 130; the vault has it up to 160.</summary>
+    [Theory]
+    [InlineData(145, false)]
+    [InlineData(120, true)]
+    [InlineData(170, true)]
+    public void LSNs_of_two_timelines_are_covered_on_neither_from_where_a_table_changed_there(ulong changed, bool covered)
+    {
+        var left = Branches.Setting(2, 1, new Lsn(130));
+        var state = new PlanVault().Relation(PlanVault.Shape(1, 100)).Base(1, 100).Gap(GapScope.Database, 0, 160)
+            .Commit(new CommitContent { Settings = new Dictionary<string, string> { [left.Key] = left.Value } })
+            .Relation(PlanVault.Shape(1, changed, version: 2)).Base(1, 140, timeline: 2, id: 2).Covered(200, timeline: 2).State;
+
+        var coverage = Coverage.Of(state);
+
+        Assert.True(coverage.Holds(PlanVault.At(140)));
+        Assert.True(coverage.Holds(PlanVault.At(140, 2)));
+        Assert.Equal(covered, coverage.Holds(PlanVault.At(150)));
+        Assert.Equal(covered, coverage.Holds(PlanVault.At(150, 2)));
+        Assert.True(coverage.Holds(PlanVault.At(161, 2)));
+    }
+
     [Fact]
     public void A_gap_of_one_table_interrupts_the_database_until_that_table_has_a_new_base()
     {

@@ -234,7 +234,7 @@ sealed class SimulatedServer(World world)
         foreach (var transaction in ended)
             transaction.Visible = true;
         Branch.Left = Written;
-        Branches.Add(new Branch(Branch.Timeline + 1, history));
+        Branches.Add(new Branch(Branch.Timeline + 1, history) { From = switchPoint });
         NextXid = NextAfter(history);
         Written = switchPoint;
         Advance(64);
@@ -252,6 +252,10 @@ sealed class SimulatedServer(World world)
     static ulong NextAfter(List<WalRecord> history) =>
         history.Select(record => record.Transaction.Xid).Concat(history.Select(record => (ulong)record.Sub))
             .Concat(history.Select(record => (ulong)(record.Change?.Sub ?? 0))).DefaultIfEmpty(700UL).Max() + 1;
+
+    /// <summary>What the history file says of an older timeline's end.</summary>
+    public Lsn? EndOf(uint timeline) => timeline >= Branch.Timeline ? null
+        : Branches.Where(branch => branch.Timeline > timeline && branch.Timeline <= Branch.Timeline).Min(branch => branch.From);
 
     /// <summary>Somebody copies the server's files.</summary>
     public void TakeCopy()
@@ -273,7 +277,7 @@ sealed class SimulatedServer(World world)
         Running.Clear();
         foreach (var record in history.Where(record => record.Kind == RecordKind.Commit))
             record.Transaction.Visible = true;
-        Branches.Add(new Branch(Branch.Timeline, history));
+        Branches.Add(new Branch(Branch.Timeline, history) { From = Branch.From });
         NextXid = NextAfter(history);
         Written = copy.Written;
         Advance(64);
@@ -284,10 +288,10 @@ sealed class SimulatedServer(World world)
         Explain();
     }
 
-    /// <summary>What an operator is told to do: the WAL goes on where no history of the timeline has been.</summary>
+    /// <summary>What an operator is told to do: the WAL goes on where no other history has been.</summary>
     public void PassOtherHistories()
     {
-        var furthest = Branches.Where(branch => branch.Timeline == Branch.Timeline).Max(branch => branch.Left);
+        var furthest = Branches.Max(branch => branch.Left);
         if (furthest >= Written)
             Written = furthest;
         if (!furthest.IsNone)

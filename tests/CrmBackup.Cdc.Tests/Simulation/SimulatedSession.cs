@@ -30,6 +30,7 @@ sealed class SimulatedSource(World world, SimulatedProcess process) : ISource
             var opened = new StreamOpened(slotAt, startedAt, 150020, "crm", server.Incarnation ?? Guid.Empty, true, [])
             {
                 OtherHistory = server.OtherHistory,
+                BranchedAt = start.At is { } known ? server.EndOf(known.Timeline) : null,
                 ServerRun = world.Options.Mutation == Mutation.ServerRunIgnored ? "" : $"{server.Starts}",
             };
             if (world.Options.Mutation == Mutation.SlotAheadAccepted && start.At is { } asked)

@@ -6,8 +6,8 @@ namespace CrmBackup.Cdc.Tests.Simulation;
 
 public sealed class SimulationTests(ITestOutputHelper output)
 {
-    /// <summary>About a minute and a half of one core, shared by all there are; tests/soak.sh --simulate goes on.</summary>
-    const int SeedsByDefault = 1000;
+    /// <summary>About two minutes of one core, shared by all there are; tests/soak.sh --simulate goes on.</summary>
+    const int SeedsByDefault = 2000;
 
     /// <summary>CRMBACKUP_SIMULATION_SEEDS=N or FIRST..LAST.</summary>
     static (int First, int Count) Seeds()

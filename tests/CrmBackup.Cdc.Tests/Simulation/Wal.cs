@@ -74,6 +74,9 @@ sealed class Branch(uint timeline, IEnumerable<WalRecord> history)
 
     public List<WalRecord> Records { get; } = [.. history];
 
+    /// <summary>Where it left the timeline before; none where it did not.</summary>
+    public Lsn From { get; init; }
+
     /// <summary>End of its WAL when another branch took its place; none while it is the present one.</summary>
     public Lsn Left { get; set; }
 

@@ -102,8 +102,7 @@ sealed record WorldOptions
         bool Some(int of) => random.Next(of) == 0;
         return Provoking(Mutation, this with
         {
-            // Where both are, positions of the younger timeline lie below those at which the vault met its tables (tests/BUGS.md).
-            SetBacks = Some(6) && !Failovers,
+            SetBacks = Some(6),
             SlowStandby = Some(6),
             Pruning = Some(10),
             Faults = Faults with { SlowCall = Some(6) ? 0.01 * random.NextDouble() : 0 },
