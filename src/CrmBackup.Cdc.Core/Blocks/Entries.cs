@@ -53,8 +53,8 @@ public readonly record struct BeginEntry(ulong Xid, Lsn CommitRecord, Lsn End, S
     }
 }
 
-/// <summary>Where the rows that follow were written, when DDL of another transaction may lie between that and their commit: their values'
-/// texts are those of the types as they were then.
+/// <summary>Where the rows that follow were written, when DDL of another transaction may lie between that and their commit: the
+/// server tells their values as their types were then, or as they have become.
 /// <code>
 ///  | 0x04 | LSN of the row's record u64; 0: after any such DDL |   little-endian
 /// </code></summary>

@@ -10,7 +10,23 @@ namespace CrmBackup.Cdc.Core;
 [JsonDerivedType(typeof(ArrayRule), "array")]
 [JsonDerivedType(typeof(RangeRule), "range")]
 [JsonDerivedType(typeof(MultirangeRule), "multirange")]
-public abstract record ValueRule;
+public abstract record ValueRule
+{
+    /// <summary>Whether a text says by itself what it means, whichever of the two has written it. Not where a label came to mean another one,
+    /// or where an attribute was dropped and another one added.</summary>
+    public static bool TellApart(ValueRule? left, ValueRule? right) => (left, right) switch
+    {
+        (null, null) => true,
+        (EnumRule one, EnumRule other) => !one.Labels.Any(label => other.Labels.Any(same => same.Label == label.Label && same.Oid != label.Oid)),
+        (CompositeRule one, CompositeRule other) =>
+            (one.Attributes.Count != other.Attributes.Count || one.Attributes.Select(attribute => attribute.AttNum).SequenceEqual(other.Attributes.Select(attribute => attribute.AttNum)))
+            && one.Attributes.Join(other.Attributes, attribute => attribute.AttNum, attribute => attribute.AttNum, (mine, theirs) => TellApart(mine.Rule, theirs.Rule)).All(apart => apart),
+        (ArrayRule one, ArrayRule other) => one.Delimiter == other.Delimiter && TellApart(one.Of, other.Of),
+        (RangeRule one, RangeRule other) => TellApart(one.Of, other.Of),
+        (MultirangeRule one, MultirangeRule other) => TellApart(one.Of, other.Of),
+        _ => false,
+    };
+}
 
 /// <param name="Labels">In their order. The OID stays when a label is renamed.</param>
 public sealed record EnumRule(IReadOnlyList<EnumLabel> Labels) : ValueRule

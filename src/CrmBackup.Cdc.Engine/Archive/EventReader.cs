@@ -219,8 +219,11 @@ sealed partial class EventReader(
     void Row(RowFrame row)
     {
         var ordinal = NextOrdinal();
-        if (!_skipping && Known(row.Oid, _written) is { } shape)
-            events.Add(row.Kind, shape.Number, shape.Version, _begin!.Value.Xid, ordinal, row.OldKind, row.OldTuple, row.NewTuple);
+        if (_skipping || Known(row.Oid) is not { } shape)
+            return;
+        if (!_written.IsNone && tables.IsAmbiguous(row.Oid, _written))
+            _untold[shape.Number] = $"a type of {shape.FullName} was changed while rows of it were being written";
+        events.Add(row.Kind, shape.Number, shape.Version, _begin!.Value.Xid, ordinal, row.OldKind, row.OldTuple, row.NewTuple);
     }
 
     void Truncate(TruncateFrame truncate)
@@ -234,9 +237,9 @@ sealed partial class EventReader(
     }
 
     /// <summary>Null for our own tables, whose rows are not the CRM's.</summary>
-    RelationShape? Known(uint oid, Lsn written = default)
+    RelationShape? Known(uint oid)
     {
-        if (tables.Find(oid, written) is { } shape)
+        if (tables.Find(oid) is { } shape)
             return shape;
         if (_own.Contains(oid))
             return null;

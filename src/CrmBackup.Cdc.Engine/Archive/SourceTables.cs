@@ -43,13 +43,17 @@ sealed class SourceTables
 
     public RelationShape? Find(uint oid) => _current.GetValueOrDefault(oid);
 
-    /// <summary>What a row that was written at a position looks like: committed by now, it may be older than the newest shape. That of an open
-    /// transaction is its own.</summary>
-    public RelationShape? Find(uint oid, Lsn written)
+    /// <summary>Whether a row that was written at a position and is committed now cannot be read. The server tells it as its types were then, or
+    /// as they became since: the latter where it decoded something younger before, and still has that in its caches.</summary>
+    public bool IsAmbiguous(uint oid, Lsn written)
     {
-        if (!_current.TryGetValue(oid, out var known) || written.IsNone || known.Since <= written || _open.Contains(known))
-            return known;
-        return _past.GetValueOrDefault(known.Number)?.FindLast(shape => shape.Since <= written && !shape.Dropped && SameColumns(shape, known)) ?? known;
+        // The open transaction's own shape is its own.
+        if (!_current.TryGetValue(oid, out var known) || known.Since <= written || _open.Contains(known) || !_past.TryGetValue(known.Number, out var past))
+            return false;
+        var then = past.FindLastIndex(shape => shape.Since <= written && !shape.Dropped);
+        List<RelationShape> since = [.. past.Skip(Math.Max(then, 0)).Where(shape => SameColumns(shape, known)), known];
+        return since.Index().Any(one => since.Skip(one.Index + 1).Any(other =>
+            one.Item.Columns.Zip(other.Columns).Any(pair => !ValueRule.TellApart(pair.First.Rule, pair.Second.Rule))));
     }
 
     /// <summary>Other columns mean another lock: no row came between.</summary>
