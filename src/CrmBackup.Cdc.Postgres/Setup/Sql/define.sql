@@ -14,7 +14,9 @@ BEGIN
     ELSE namespace := 0;
   END CASE;
   IF namespace IS NULL OR EXISTS (SELECT FROM pg_namespace n WHERE n.oid = namespace AND (n.nspname IN ('crmbackup', 'pg_catalog', 'pg_toast') OR n.nspname ~ '^pg_(toast_)?temp_'))
-    OR (class = 'pg_event_trigger'::regclass AND EXISTS (SELECT FROM pg_event_trigger WHERE oid = object AND evtname LIKE 'crmbackup%')) THEN
+    OR (class = 'pg_event_trigger'::regclass AND EXISTS (SELECT FROM pg_event_trigger WHERE oid = object AND evtname LIKE 'crmbackup%'))
+    OR (class = 'pg_publication'::regclass AND EXISTS (SELECT FROM pg_publication p JOIN crmbackup.settings s ON s.value = p.pubname
+      WHERE p.oid = object AND s.key IN ('publication', 'changesPublication'))) THEN
     RETURN NULL;
   END IF;
   -- What an extension made is the extension's; what was changed of it since, or hangs on one, only a dump tells.

@@ -14,7 +14,7 @@ BEGIN
           CASE to_jsonb(p) ->> 'pubgencols' WHEN 's' THEN ', publish_generated_columns = stored' ELSE '' END),
         format('ALTER PUBLICATION %I OWNER TO %I', p.pubname, pg_get_userbyid(p.pubowner))] || crmbackup.remarks('pg_publication'::regclass, publication), post => true))
     INTO name, entries
-  FROM pg_publication p WHERE p.oid = publication AND NOT EXISTS (SELECT FROM crmbackup.settings WHERE key IN ('publication', 'changesPublication') AND value = p.pubname);
+  FROM pg_publication p WHERE p.oid = publication;
   IF entries IS NULL THEN RETURN '[]'; END IF;
   EXECUTE $q$SELECT $2 || coalesce(jsonb_agg(crmbackup.entry('PUBLICATION TABLE', 'pg_publication_rel'::regclass, r.oid,
       ARRAY[concat(format('ALTER PUBLICATION %s ADD TABLE ONLY %I.%I', $3, n.nspname, c.relname),
