@@ -4,12 +4,13 @@ using CrmBackup.Cdc.Vault;
 
 namespace CrmBackup.Cdc.Engine;
 
-/// <summary><c>settle --now</c> asks the archive that is at work by a file, <c>tmp/settle-*.json</c>: only the archive commits, and where it
+/// <summary><c>settle --now</c> asks the archive that is at work by a file, <c>tmp/asked-*.json</c>: only the archive commits, and where it
 /// runs only the vault knows. The archive deletes the file when it begins; where it may
 /// not, it makes another, <c>tmp/taken-*.json</c>.</summary>
 public static class SettleRequest
 {
-    const string Prefix = "tmp/settle-";
+    /// <summary>Not the hint of any temporary file: a job's own are in the same folder, and requests are deleted.</summary>
+    const string Prefix = "tmp/asked-";
     /// <summary>Where the archive may not delete, it says so by a file.</summary>
     const string Taken = "tmp/taken-";
     static readonly TimeSpan _follow = TimeSpan.FromMilliseconds(100);

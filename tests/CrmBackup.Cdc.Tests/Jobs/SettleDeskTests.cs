@@ -44,6 +44,17 @@ public sealed class SettleDeskTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_jobs_own_files_are_no_requests()
+    {
+        var temporary = _folder.Medium.NewTemporaryPath("settle");
+        await File.WriteAllTextAsync(temporary, "");
+        Assert.False(await SettleRequest.TakeAsync(_folder.Medium, Stop));
+        Assert.True(await _folder.Medium.TryCreateAsync("tmp/asked-1.json", "{}\n"u8.ToArray(), Stop));
+        Assert.True(await SettleRequest.TakeAsync(_folder.Medium, Stop));
+        Assert.True(File.Exists(temporary));
+    }
+
+    [Fact]
     public async Task Who_asks_to_have_all_settled_is_heard_while_a_job_is_under_way()
     {
         var (vault, writer) = await VaultWithLogAsync();
@@ -60,8 +71,8 @@ public sealed class SettleDeskTests : IAsyncLifetime
         var settling = loop.RunAsync(cancel.Token);
         await begun.Task.WaitAsync(Stop);
 
-        Assert.True(await _folder.Medium.TryCreateAsync("tmp/settle-1.json", "{}\n"u8.ToArray(), Stop));
-        while (File.Exists(_folder.PathOf("tmp/settle-1.json")))
+        Assert.True(await _folder.Medium.TryCreateAsync("tmp/asked-1.json", "{}\n"u8.ToArray(), Stop));
+        while (File.Exists(_folder.PathOf("tmp/asked-1.json")))
             await Task.Delay(20, Stop);
         Assert.False(goOn.Task.IsCompleted);
         goOn.SetResult();
