@@ -124,7 +124,10 @@ sealed record WorldOptions
             // The oldest chunk's mistake alone shows: what others miss is replayed by key.
             Mutation.SnapshotTakenAfterRows => drawn with
             {
-                FirstRows = 8, SlotTrouble = true, Faults = faults with { Events = 0.8 }, Archive = drawn.Archive with { BaseChunkPages = 100 },
+                FirstRows = 8,
+                SlotTrouble = true,
+                Faults = faults with { Events = 0.8 },
+                Archive = drawn.Archive with { BaseChunkPages = 100 },
             },
             Mutation.SlotAheadAccepted => drawn with { SlotTrouble = true, Faults = faults with { Events = 0.5 } },
             Mutation.TimelineIgnored => drawn with { Failovers = true, Faults = faults with { Events = 0.5 } },
