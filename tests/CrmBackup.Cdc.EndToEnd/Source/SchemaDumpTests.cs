@@ -70,25 +70,31 @@ public sealed class SchemaDumpTests(PostgresFixture postgres)
         await source.CrmAsync("DO $$ BEGIN FOR i IN 1..600 LOOP EXECUTE format('CREATE TABLE t%s (a int PRIMARY KEY, b text DEFAULT %L)', i, i); END LOOP; END $$");
         await source.InitAsync();
         await using var yield = new LockYield(ConnectionText.Parse(source.ConnectionString), TimeProvider.System);
-        var dumping = Task.Run(async () =>
-        {
-            try
-            {
-                return (await DumpAsync(source, yield)).Files.Count;
-            }
-            catch (SchemaDumpException)
-            {
-                return 0;
-            }
-        });
         var longest = TimeSpan.Zero;
-        for (var i = 600; !dumping.IsCompleted; i = i == 1 ? 600 : i - 1)
+        var table = 600;
+        // On a busy machine a dump may come through between two commands.
+        for (var (dumps, gaveWay) = (0, false); !gaveWay; dumps++)
         {
-            var watch = Stopwatch.StartNew();
-            await source.CrmAsync($"ALTER TABLE t{i} ALTER b SET DEFAULT 'x'");
-            longest = watch.Elapsed > longest ? watch.Elapsed : longest;
+            Assert.True(dumps < 20, "no dump ever had to give way");
+            var dumping = Task.Run(async () =>
+            {
+                try
+                {
+                    return (await DumpAsync(source, yield)).Files.Count == 0;
+                }
+                catch (SchemaDumpException)
+                {
+                    return true;
+                }
+            });
+            for (; !dumping.IsCompleted; table = table == 1 ? 600 : table - 1)
+            {
+                var watch = Stopwatch.StartNew();
+                await source.CrmAsync($"ALTER TABLE t{table} ALTER b SET DEFAULT 'x'");
+                longest = watch.Elapsed > longest ? watch.Elapsed : longest;
+            }
+            gaveWay = await dumping;
         }
-        Assert.Equal(0, await dumping);
         // 200 ms are promised; the rest is this machine's.
         Assert.InRange(longest, TimeSpan.Zero, TimeSpan.FromMilliseconds(1000));
         Assert.NotEmpty((await DumpAsync(source, yield)).Files);

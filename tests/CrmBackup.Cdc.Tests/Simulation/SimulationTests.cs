@@ -7,7 +7,7 @@ namespace CrmBackup.Cdc.Tests.Simulation;
 public sealed class SimulationTests(ITestOutputHelper output)
 {
     /// <summary>About two minutes of one core, shared by all there are; tests/soak.sh --simulate goes on.</summary>
-    const int SeedsByDefault = 2000;
+    const int SeedsByDefault = 500;
 
     /// <summary>CRMBACKUP_SIMULATION_SEEDS=N or FIRST..LAST.</summary>
     static (int First, int Count) Seeds()
