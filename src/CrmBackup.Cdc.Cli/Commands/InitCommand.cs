@@ -128,7 +128,7 @@ sealed class InitCommand : Verb
         if (!File.Exists(Path.Combine(path, VaultPath.Identity)))
             return null;
         var vault = await BackupVault.OpenAsync(new DirectoryMedium(path), stop);
-        var system = await SourceIdentity.ClusterAsync(source, stop);
+        var system = await ClusterAsync(source, stop);
         if (vault.Identity.SystemIdentifier != system)
             throw new RefusedException(
                 $"the vault at {vault.Medium.Location} belongs to another source: the database {vault.Identity.Database} of system {vault.Identity.SystemIdentifier}, not {system}",
@@ -139,7 +139,7 @@ sealed class InitCommand : Verb
     static async Task<BackupVault> CreateVaultAsync(
         Invocation invocation, string path, NpgsqlConnection source, Guid id, CancellationToken stop)
     {
-        var system = await SourceIdentity.ClusterAsync(source, stop);
+        var system = await ClusterAsync(source, stop);
         var medium = DirectoryMedium.CreateRoot(path);
         foreach (var warning in (await MediumProbe.RunAsync(medium, stop)).Warnings())
             invocation.Log.MediumWarning(path, warning);
@@ -149,6 +149,11 @@ sealed class InitCommand : Verb
         await invocation.RememberHeadAsync(vault, written: true, stop);
         return vault;
     }
+
+    /// <summary>A vault that does not know its cluster could not refuse another one.</summary>
+    static async Task<ulong> ClusterAsync(NpgsqlConnection source, CancellationToken stop) =>
+        await SourceIdentity.ClusterAsync(source, stop) is not 0 and var system ? system : throw new RefusedException(
+            "this role may not ask which cluster the source is", "As a superuser: GRANT EXECUTE ON FUNCTION pg_control_system() TO the role, and init again.");
 
     static string[]? Given(Invocation invocation, Option<string[]> option) => invocation.Has(option) ? invocation.Get(option) : null;
 }

@@ -45,13 +45,17 @@ public sealed class SettleLoop(
 
     async Task SettleAsync(CancellationToken stop)
     {
+        // Until it is done: what failed is owed still.
+        var owed = false;
         while (true)
             try
             {
                 if (_asked.Task.IsCompleted)
+                    (_asked, owed) = (new TaskCompletionSource(), true);
+                if (owed)
                 {
-                    _asked = new TaskCompletionSource();
                     await SettleAllAsync(stop);
+                    owed = false;
                 }
                 else if (!await StepAsync(atOnce: false, stop))
                     await AskedWithinAsync(_look, stop);

@@ -84,6 +84,31 @@ public sealed class SettleDeskTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task What_failed_once_is_owed_still_to_who_asked()
+    {
+        var (vault, writer) = await VaultWithLogAsync();
+        using var owned = writer;
+        var job = new SettleJob(_folder.Medium, TemporaryVault.Identity, new SettleLimits(), NullLogger.Instance);
+        var clock = new Microsoft.Extensions.Time.Testing.FakeTimeProvider();
+        var tries = 0;
+        // Nothing is due by itself.
+        var loop = new SettleLoop(vault, (plan, stop) => tries++ == 0 ? throw new BackupException("no worker did it", "Try later.")
+                : SettleWorker.By(job)(plan, vault.State, $"{writer.Epoch:D8}-{Guid.NewGuid():N}", stop),
+            (content, stop) => writer.CommitAsync(content, stop), new SettleOptions { Bytes = 1L << 40, JobBytesMax = 1L << 40 }, clock, NullLogger<SettleLoop>.Instance);
+        using var cancel = CancellationTokenSource.CreateLinkedTokenSource(Stop);
+        Assert.True(await _folder.Medium.TryCreateAsync("tmp/asked-1.json", "{}\n"u8.ToArray(), Stop));
+        var settling = loop.RunAsync(cancel.Token);
+        while (vault.State.SettledTo.IsNone)
+        {
+            clock.Advance(TimeSpan.FromSeconds(1));
+            await Task.Delay(5, Stop);
+        }
+        await cancel.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => settling);
+        Assert.Equal(2, tries);
+    }
+
+    [Fact]
     public async Task What_was_damaged_after_the_worker_had_sealed_it_is_not_taken()
     {
         var (vault, writer) = await VaultWithLogAsync();
