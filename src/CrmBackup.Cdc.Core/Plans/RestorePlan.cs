@@ -83,7 +83,7 @@ public sealed record RestorePlan(
             _ => new FidelityLine("schema", Core.Fidelity.Approximate,
                 $"from {schema.Version.From}: DDL lies between it and the target, tables were fitted to the columns of the target"),
         };
-        yield return new FidelityLine("sequences", Core.Fidelity.Approximate, "not behind the rows, at most one flush ahead; exact at marks");
+        yield return new FidelityLine("sequences", Core.Fidelity.Approximate, "not behind the rows, at most one flush ahead; exact where they rested until they were read");
         yield return new FidelityLine("large objects (pg_largeobject)", Core.Fidelity.Absent, "logical decoding does not carry them");
         yield return new FidelityLine("rows of unlogged, temporary and foreign tables", Core.Fidelity.Absent, "they do not pass the WAL");
         yield return new FidelityLine("roles and their passwords, tablespaces, settings of databases and roles", Core.Fidelity.Absent,

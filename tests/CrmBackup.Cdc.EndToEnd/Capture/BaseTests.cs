@@ -146,7 +146,7 @@ public sealed class BaseTests(PostgresFixture postgres)
         await using var listener = new Listener(source.Options());
         await listener.StartAsync();
         var oid = await source.OidAsync("t");
-        var failed = Assert.IsType<OrderFailed>((await listener.ReadAsync(Chunk(oid))).End);
+        var failed = Assert.IsType<OrderFailed>((await listener.ReadAsync(Chunk(oid), awaited: xid)).End);
         Assert.Contains($"transaction {xid}", failed.Reason);
         await source.CrmAsync("COMMIT");
         var (lines, end) = await listener.ReadAsync(Chunk(oid));

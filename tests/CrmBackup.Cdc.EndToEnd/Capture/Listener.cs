@@ -71,8 +71,22 @@ public sealed class Listener : IAsyncDisposable
             return [.. _controls.OfType<T>()];
     }
 
-    /// <summary>Orders a chunk; returns its lines and how the answer ended.</summary>
-    public async Task<(string Lines, ControlEntry End)> ReadAsync(ReadBaseChunk order)
+    /// <summary>Orders a chunk; returns its lines and how the answer ended. While a transaction of another database that ran when the slot was
+    /// made (an autovacuum's, mostly) has not ended, it is ordered again, as the archive does.</summary>
+    /// <param name="awaited">The transaction that the chunk is expected to wait for.</param>
+    public async Task<(string Lines, ControlEntry End)> ReadAsync(ReadBaseChunk order, string? awaited = null)
+    {
+        (string Lines, ControlEntry End) answer = default;
+        await Eventually.TrueAsync(async () =>
+        {
+            answer = await ReadOnceAsync(order);
+            return answer.End is not OrderFailed failed || !failed.Reason.StartsWith("waits for transaction ", StringComparison.Ordinal)
+                || failed.Reason.StartsWith($"waits for transaction {awaited},", StringComparison.Ordinal);
+        }, TimeSpan.FromSeconds(60), "other databases' transactions to end");
+        return answer;
+    }
+
+    async Task<(string Lines, ControlEntry End)> ReadOnceAsync(ReadBaseChunk order)
     {
         var number = Interlocked.Increment(ref _order);
         await _log.RequestAsync(order with { Epoch = Epoch, Order = number }, _ending.Token);

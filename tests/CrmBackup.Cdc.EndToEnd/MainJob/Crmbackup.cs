@@ -39,6 +39,9 @@ static class Crmbackup
             RedirectStandardInput = true,
         };
         start.Environment["CRMBACKUP__STATE"] = _state;
+        // Hundreds of short processes: what each would compile anew to run faster costs more than it gives.
+        start.Environment["DOTNET_TieredPGO"] = "0";
+        start.Environment["DOTNET_TC_CallCountThreshold"] = "800";
         foreach (var (name, value) in environment)
             start.Environment[name] = value;
         return new Running(Process.Start(start)!, string.Join(' ', arguments.Take(1)));

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Security.Cryptography;
 using System.Text;
+using System.Text.RegularExpressions;
 using Npgsql;
 
 namespace CrmBackup.Cdc.EndToEnd.Oracle;
@@ -14,6 +15,8 @@ sealed record RecordedMoment(
         + "SET bytea_output='hex'; SET search_path=pg_catalog; SET lc_monetary='C';";
     /// <summary>Long values are compared by their hash.</summary>
     const int LineMax = 160;
+
+    static readonly Regex NumberedNotNull = new(@" CONSTRAINT \w+_not_null\d+ NOT NULL");
 
     public int Rows => Tables.Values.Sum(rows => rows.Count - 1);
 
@@ -49,7 +52,7 @@ sealed record RecordedMoment(
         }
         var sequences = new Dictionary<string, KnownSequence>();
         foreach (var line in await TrueState.ListAsync(connection, """
-            SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) || E'\t' || coalesce(last_value, 0)
+            SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) || E'\t' || sign(increment_by) || E'\t' || coalesce(last_value, 0)
                 || E'\t' || CASE WHEN a.attname IS NULL THEN 'SELECT ''0''' ELSE format('SELECT coalesce(max(%I), 0)::text FROM ONLY %s', a.attname, a.attrelid::regclass) END
             FROM pg_sequences s
             LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = format('%I.%I', schemaname, sequencename)::regclass
@@ -57,8 +60,8 @@ sealed record RecordedMoment(
             LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
             WHERE schemaname <> 'crmbackup'
             """))
-            if (line.Split('\t') is [var name, var last, var used])
-                sequences[name] = new KnownSequence(long.Parse(last), long.Parse((await TrueState.ListAsync(connection, used))[0]));
+            if (line.Split('\t') is [var name, var step, var last, var used])
+                sequences[name] = new KnownSequence(long.Parse(step) * long.Parse(last), long.Parse(step) * long.Parse((await TrueState.ListAsync(connection, used))[0]));
         return new RecordedMoment(lsn, time, tables, sequences, schema ? await SchemaAsync(server, connection) : "");
     }
 
@@ -119,6 +122,8 @@ sealed record RecordedMoment(
         await process.WaitForExitAsync();
         if (process.ExitCode != 0)
             throw new InvalidOperationException($"pg_dump: {await errors}");
+        // The name that PostgreSQL 18 gives a NOT NULL by itself has a number where another table has inherited it before (the README says so).
+        text = NumberedNotNull.Replace(text, " NOT NULL");
         // Statements as a set: pg_dump orders by OID here and there, and these differ.
         var statements = text.Split(";\n").Select(statement => string.Join('\n', statement.Split('\n')
                 .Where(line => line.Length > 0 && !line.StartsWith("--", StringComparison.Ordinal) && !line.StartsWith('\\'))))
@@ -130,5 +135,6 @@ sealed record RecordedMoment(
     }
 }
 
+/// <summary>Of one that counts downwards the values are negated: what is ahead is greater.</summary>
 /// <param name="Used">The highest value in the column that owns it.</param>
 sealed record KnownSequence(long Last, long Used);

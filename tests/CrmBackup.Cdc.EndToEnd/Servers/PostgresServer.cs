@@ -18,6 +18,8 @@ public abstract class PostgresServer : IAsyncDisposable
         var all = new Dictionary<string, string>
         {
             ["wal_level"] = "logical",
+            // The tests kill servers, not the machine: what a server wrote, the operating system has.
+            ["fsync"] = "off",
             ["max_replication_slots"] = "32",
             ["max_wal_senders"] = "32",
             ["max_prepared_transactions"] = "16",
