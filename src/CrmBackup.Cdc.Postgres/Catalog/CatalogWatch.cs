@@ -32,7 +32,7 @@ sealed class CatalogWatch(NpgsqlConnection connection, uint timeline, string? si
         if ((quiet || tooSoon) && _last!.Problems == problems)
             return null;
         var began = clock.GetTimestamp();
-        var look = await ReadAsync(moment, signs, problems, stop);
+        var look = await CatalogRace.AskAsync(() => ReadAsync(moment, signs, problems, stop), clock, stop);
         (_lookedAt, _cost) = (began, clock.GetElapsedTime(began));
         var before = _last;
         _last = look;

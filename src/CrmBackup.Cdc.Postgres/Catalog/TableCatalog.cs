@@ -12,7 +12,7 @@ public static class TableCatalog
     public static async Task<IReadOnlyList<CatalogTable>> ReadAsync(NpgsqlConnection connection, CancellationToken stop)
     {
         var tables = new List<CatalogTable>();
-        await using var command = new NpgsqlCommand(AllSql, connection);
+        await using var command = new NpgsqlCommand(AllSql(connection.PostgreSqlVersion.Major), connection);
         await using var reader = await command.ExecuteReaderAsync(stop);
         while (await reader.ReadAsync(stop))
             tables.Add(Parse(reader.GetString(0)));
@@ -36,13 +36,13 @@ public static class TableCatalog
 
     /// <summary>The body of <c>table_image</c> over all tables at once: 40,000 calls of it would take a quarter of a minute.
     /// A table that somebody holds ACCESS EXCLUSIVE has the size of its last VACUUM: measuring it would wait.</summary>
-    static string AllSql { get; } = """
+    static string AllSql(int major) => $"""
         WITH held AS MATERIALIZED (
             SELECT relation FROM pg_locks
             WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND granted
               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
         ), published AS MATERIALIZED (
-            SELECT relid FROM crmbackup.settings s CROSS JOIN LATERAL pg_get_publication_tables(s.value) WHERE s.key = 'publication'
+            {PublishedTables.Sql(major)}
         )
 
         """

@@ -11,11 +11,11 @@ public sealed class PostgresSource(
 {
     public async Task<ISourceSession> OpenAsync(StreamStart start, CancellationToken stop)
     {
-        var watch = await SourceWatch.OpenAsync(settings, stop);
+        var watch = await SourceWatch.OpenAsync(settings, clock, stop);
         try
         {
             var stream = await ReplicationStream.OpenAsync(settings, watch.Connection, start, clock, logger, stop);
-            watch.WatchCatalog(stream.Facts, stream.Timeline, start.CatalogSeen, clock);
+            watch.WatchCatalog(stream.Facts, stream.Timeline, start.CatalogSeen);
             return new Session(settings, watch, stream, clock);
         }
         catch

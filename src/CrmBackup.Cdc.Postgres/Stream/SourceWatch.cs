@@ -15,16 +15,17 @@ public sealed class SourceWatch : IAsyncDisposable
 {
     readonly NpgsqlConnection _connection;
     readonly SequenceReader _sequences;
+    readonly TimeProvider _clock;
     StreamFacts? _facts;
     CatalogWatch? _catalog;
 
-    SourceWatch(NpgsqlConnection connection) => (_connection, _sequences) = (connection, new SequenceReader(connection));
+    SourceWatch(NpgsqlConnection connection, TimeProvider clock) => (_connection, _sequences, _clock) = (connection, new SequenceReader(connection), clock);
 
     /// <summary>For what is done before the first question.</summary>
     public NpgsqlConnection Connection => _connection;
 
-    public static async Task<SourceWatch> OpenAsync(NpgsqlConnectionStringBuilder settings, CancellationToken stop) =>
-        new(await SourceConnection.OpenAsync(settings, stop));
+    public static async Task<SourceWatch> OpenAsync(NpgsqlConnectionStringBuilder settings, TimeProvider clock, CancellationToken stop) =>
+        new(await SourceConnection.OpenAsync(settings, stop), clock);
 
     /// <exception cref="RefusedException">Commits of the source wait for our walsender (rule 19).</exception>
     public async Task<SourceMoment> LookAsync(int walSenderPid, CancellationToken stop)
@@ -48,21 +49,21 @@ public sealed class SourceWatch : IAsyncDisposable
     /// <summary>All protected tables, then a barrier: everything visible to the inventory was committed before it.</summary>
     public async Task<Inventory> TakeInventoryAsync(uint timeline, CancellationToken stop)
     {
-        var tables = await TableCatalog.ReadAsync(_connection, stop);
+        var tables = await CatalogRace.AskAsync(() => TableCatalog.ReadAsync(_connection, stop), _clock, stop);
         return new Inventory(new Position(timeline, await Barrier.EmitAsync(_connection, "inventory", stop)), tables);
     }
 
     /// <summary>From here on <see cref="LookAtCatalogAsync"/> compares.</summary>
     /// <param name="since">Snapshot of the last look that the archive judged; null when there was none.</param>
-    public void WatchCatalog(StreamFacts facts, uint timeline, string? since, TimeProvider clock) =>
-        (_facts, _catalog) = (facts, new CatalogWatch(_connection, timeline, since, clock));
+    public void WatchCatalog(StreamFacts facts, uint timeline, string? since) =>
+        (_facts, _catalog) = (facts, new CatalogWatch(_connection, timeline, since, _clock));
 
     /// <param name="moment">Of <see cref="LookAsync"/>, just before.</param>
     /// <returns>Null when there is nothing to tell; and whether a damaged set-up can be mended.</returns>
     /// <exception cref="SetupRenewedException">The stream is to be opened again.</exception>
     public async Task<(CatalogSeen? Seen, bool CanMend)> LookAtCatalogAsync(SourceMoment moment, CancellationToken stop)
     {
-        var signs = await SetupSigns.ReadAsync(_connection, _facts!.Publications, _facts.Incarnation, stop);
+        var signs = await CatalogRace.AskAsync(() => SetupSigns.ReadAsync(_connection, _facts!.Publications, _facts.Incarnation, stop), _clock, stop);
         return (await _catalog!.LookAsync(moment, signs, stop), signs.CanMend);
     }
 
@@ -71,13 +72,31 @@ public sealed class SourceWatch : IAsyncDisposable
     /// <returns>True when there was any.</returns>
     public async Task<bool> TellChangesAsync(CancellationToken stop)
     {
-        const string sql = """
-            SELECT c.oid FROM crmbackup.settings m CROSS JOIN LATERAL pg_get_publication_tables(m.value) t JOIN pg_class c ON c.oid = t.relid
+        var untold = await CatalogRace.AskAsync(() => UntoldAsync(stop), _clock, stop);
+        foreach (var oid in untold)
+            await CatalogRace.AskAsync(() => TellAsync(oid, stop), _clock, stop);
+        return untold.Count > 0;
+    }
+
+    async Task<object?> TellAsync(uint oid, CancellationToken stop)
+    {
+        await using var tell = new NpgsqlCommand("SELECT crmbackup.tell_changes($1)", _connection)
+        {
+            Parameters = { new() { Value = oid, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Oid } },
+        };
+        return await tell.ExecuteScalarAsync(stop);
+    }
+
+    async Task<List<uint>> UntoldAsync(CancellationToken stop)
+    {
+        var sql = $"""
+            WITH published AS MATERIALIZED ({PublishedTables.Sql(_connection.PostgreSqlVersion.Major)})
+            SELECT c.oid FROM published t JOIN pg_class c ON c.oid = t.relid
             JOIN pg_namespace n ON n.oid = c.relnamespace JOIN crmbackup.settings s ON s.key = 'changesPublication'
             JOIN pg_publication p ON p.pubname = s.value
             LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
             LEFT JOIN pg_trigger g ON g.tgrelid = c.oid AND g.tgname = 'crmbackup_changes' AND g.tgenabled = 'A'
-            WHERE m.key = 'publication' AND c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname <> 'crmbackup' AND (
+            WHERE n.nspname <> 'crmbackup' AND (
               (r.oid IS NULL) = (g.oid IS NULL)
               -- Listed, and its UPDATE fails.
               OR r.oid IS NOT NULL AND CASE c.relreplident
@@ -91,15 +110,7 @@ public sealed class SourceWatch : IAsyncDisposable
         await using (var rows = await command.ExecuteReaderAsync(stop))
             while (await rows.ReadAsync(stop))
                 untold.Add(rows.GetFieldValue<uint>(0));
-        foreach (var oid in untold)
-        {
-            await using var tell = new NpgsqlCommand("SELECT crmbackup.tell_changes($1)", _connection)
-            {
-                Parameters = { new() { Value = oid, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Oid } },
-            };
-            await tell.ExecuteNonQueryAsync(stop);
-        }
-        return untold.Count > 0;
+        return untold;
     }
 
     public Task<IReadOnlyList<SequenceState>> SampleSequencesAsync(CancellationToken stop) => _sequences.ReadAsync(stop);

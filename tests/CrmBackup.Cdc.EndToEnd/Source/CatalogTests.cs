@@ -51,6 +51,20 @@ public sealed class CatalogTests(PostgresFixture postgres)
     }
 
     [Fact]
+    public async Task Who_drops_a_table_makes_no_reader_of_the_catalog_wait_or_fail()
+    {
+        await using var source = await SourceDatabase.CreateAsync(postgres.Server);
+        await source.CrmAsync("CREATE TABLE stays (a int PRIMARY KEY); CREATE TABLE goes (a int PRIMARY KEY)");
+        await source.InitAsync();
+        await source.CrmAsync("BEGIN; DROP TABLE goes");
+        await using var watch = await SourceWatch.OpenAsync(ConnectionText.Parse(source.ConnectionString), TimeProvider.System, default);
+        Assert.Equal(["goes", "stays"], (await watch.TakeInventoryAsync(1, default)).Tables.Select(table => table.Name).Order(StringComparer.Ordinal));
+        Assert.False(await watch.TellChangesAsync(default));
+        await source.CrmAsync("COMMIT");
+        Assert.Equal(["stays"], (await watch.TakeInventoryAsync(1, default)).Tables.Select(table => table.Name));
+    }
+
+    [Fact]
     public async Task Sequences_are_read_exactly_called_or_not()
     {
         await using var source = await SourceDatabase.CreateAsync(postgres.Server);
