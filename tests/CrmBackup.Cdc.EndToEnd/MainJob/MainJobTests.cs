@@ -30,9 +30,9 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
             var day = moments.Count % (Moments / Reshaping.Days.Count) == 1 && asked.Count < Reshaping.Days.Count ? Reshaping.Days[asked.Count] : null;
             if (day is not null)
             {
-                await crm.ExecuteAsync(day);
+                var said = await crm.ExecuteAsync(day);
                 if (day == Reshaping.Rebasing)
-                    uncovered = (string?)await crm.ExecuteAsync("SELECT pg_current_wal_insert_lsn()::text");
+                    uncovered = (string?)said;
                 await crm.ProtectingAsync();
             }
             moments.Add(await TrueState.RecordAsync(crm.Source));
@@ -44,9 +44,9 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
         moments.Add(await TrueState.RecordAsync(crm.Source));
         asked.Add(moments[^1]);
         await crm.WaitAsync();
-        var refused = await RefusedOrDoneAsync(early.Lsn, "_early");
+        var refused = await RefusedOrDoneAsync($"lsn:{early.Lsn}", "_early");
         Assert.True(refused.ExitCode is 0 or 3, refused.Errors);
-        refused = await RefusedOrDoneAsync(uncovered!, "_uncovered");
+        refused = await RefusedOrDoneAsync($"xid:{uncovered}", "_uncovered");
         Assert.True(refused.ExitCode == 3 && refused.Errors.Contains("public.files", StringComparison.Ordinal), $"{refused.ExitCode}: {refused.Output} {refused.Errors}");
         await crm.StopAsync();
         var orphans = await KilledSettleAsync(crm);
@@ -70,7 +70,7 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
             });
         output.WriteLine($"{transport}: {moments.Count} moments, each by LSN and by time; {asked.Count} of them by DuckDB, {orphans} orphans in the vault");
 
-        Task<Crmbackup.Result> RefusedOrDoneAsync(string lsn, string suffix) => Crmbackup.RunAsync("restore", "--vault", crm.Vault, "--to", $"lsn:{lsn}",
+        Task<Crmbackup.Result> RefusedOrDoneAsync(string to, string suffix) => Crmbackup.RunAsync("restore", "--vault", crm.Vault, "--to", to,
             "--target", postgres.Server.ConnectionString(crm.Database + suffix));
     }
 

@@ -48,9 +48,10 @@ static class Reshaping
         """,
     ];
 
-    /// <summary>Rewrites more than the rewrite limit of 16 MiB, which nobody sends again: a gap, closed by a new base.</summary>
+    /// <summary>Rewrites more than the rewrite limit of 16 MiB, which nobody sends again: a gap, closed by a new base. Gives its transaction's id.</summary>
     public const string Rebasing = """
         ALTER TABLE files ALTER COLUMN id TYPE bigint; UPDATE files SET id = 3000000000 WHERE id = 5;
-        ALTER TABLE lines SET UNLOGGED; UPDATE lines SET price = 3 WHERE deal = 2; ALTER TABLE lines SET LOGGED
+        ALTER TABLE lines SET UNLOGGED; UPDATE lines SET price = 3 WHERE deal = 2; ALTER TABLE lines SET LOGGED;
+        SELECT pg_current_xact_id()::text
         """;
 }
