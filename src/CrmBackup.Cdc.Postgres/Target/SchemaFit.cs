@@ -16,7 +16,8 @@ public static class SchemaFit
         bool Partitioned, IReadOnlyDictionary<string, string> Columns, IReadOnlyList<string> Generated, IReadOnlyList<string> Children,
         IReadOnlyList<string> Parents);
 
-    /// <summary>Statements that were needed, in the order in which they ran; empty when the tables fitted.</summary>
+    /// <summary>Statements that were needed, in the order in which they ran; empty when the tables fitted. A column of a type that the target does not have
+    /// becomes text.</summary>
     /// <param name="others">Tables that the vault knows, but that did not live at the target: they go.</param>
     public static async Task<IReadOnlyList<string>> ApplyAsync(
         NpgsqlConnection connection, IReadOnlyList<RelationShape> shapes, IEnumerable<RelationShape> others, CancellationToken stop)
@@ -27,7 +28,8 @@ public static class SchemaFit
             // A partitioned one holds no rows and is none of these: it took the name.
             if (await LookAsync(connection, other.Schema, other.Name, stop) is { Partitioned: false } standing)
                 await RunAsync([.. standing.Children, $"DROP TABLE {SqlText.Qualified(other.Schema, other.Name)} CASCADE"]);
-        foreach (var shape in shapes)
+        var unknown = await UnknownTypesAsync(connection, shapes, stop);
+        foreach (var shape in shapes.Select(shape => WithoutTypes(shape, unknown)))
             await RunAsync(Fit(shape, await LookAsync(connection, shape.Schema, shape.Name, stop)));
         return ran;
 
@@ -84,6 +86,22 @@ public static class SchemaFit
                 yield return $"ALTER TABLE {table} ADD COLUMN {Define(column)}";
             }
     }
+
+    static async Task<HashSet<string>> UnknownTypesAsync(NpgsqlConnection connection, IReadOnlyList<RelationShape> shapes, CancellationToken stop)
+    {
+        const string sql = "SELECT name FROM unnest($1::text[]) name WHERE to_regtype(name) IS NULL";
+        var names = shapes.SelectMany(shape => shape.Columns).Select(column => column.TypeName).Where(name => name.Length > 0).Distinct().ToArray();
+        var unknown = new HashSet<string>();
+        await using var command = new NpgsqlCommand(sql, connection) { Parameters = { new() { Value = names } } };
+        await using var rows = await command.ExecuteReaderAsync(stop);
+        while (await rows.ReadAsync(stop))
+            unknown.Add(rows.GetString(0));
+        return unknown;
+    }
+
+    static RelationShape WithoutTypes(RelationShape shape, HashSet<string> unknown) => shape.Columns.Any(column => unknown.Contains(column.TypeName))
+        ? shape with { Columns = [.. shape.Columns.Select(column => unknown.Contains(column.TypeName) ? column with { TypeName = "text" } : column)] }
+        : shape;
 
     static string Define(ColumnShape column) =>
         $"{SqlText.Identifier(column.Name)} {(column.TypeName.Length > 0 ? column.TypeName : "text")}";

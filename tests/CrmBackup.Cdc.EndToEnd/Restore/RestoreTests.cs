@@ -35,6 +35,28 @@ public sealed class RestoreTests(PostgresFixture postgres)
         """;
 
     [Fact]
+    public async Task Rows_of_a_type_that_the_schema_of_another_moment_lacks_find_a_column_of_text()
+    {
+        var name = await postgres.Server.CreateDatabaseAsync("fit");
+        await using (var target = await SourceConnection.OpenAsync(ConnectionText.Parse(postgres.Server.ConnectionString(name)), default))
+        {
+            await postgres.Server.ExecuteAsync("CREATE TABLE old (id integer, v integer)", name);
+            ColumnShape[] columns =
+            [
+                new(1, "id", 23, -1, "integer", IsKey: true), new(2, "v", 16500, -1, "public.pair", IsKey: false),
+                new(3, "many", 16501, -1, "\"no such\".pair[]", IsKey: false), new(4, "n", 1700, 786438, "numeric(12,2)", IsKey: false),
+            ];
+            var shapes = new[] { "old", "fresh" }.Select((table, index) => new RelationShape(index + 1, 1, Lsn.None, 0, "public", table, ReplicaIdentity.Default, columns)).ToList();
+            await SchemaFit.ApplyAsync(target, shapes, [], default);
+            Assert.Empty(await SchemaFit.ApplyAsync(target, shapes, [], default));
+        }
+        foreach (var table in new[] { "old", "fresh" })
+            Assert.Equal("id integer, v text, many text, n numeric(12,2)", await postgres.Server.ExecuteAsync(
+                $"SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped", name));
+        await postgres.Server.DropDatabaseAsync(name);
+    }
+
+    [Fact]
     public async Task A_restored_database_equals_the_source_at_each_recorded_moment()
     {
         await using var source = await SourceDatabase.CreateAsync(postgres.Server);
