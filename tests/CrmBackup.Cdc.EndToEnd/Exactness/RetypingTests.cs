@@ -108,7 +108,9 @@ public sealed class RetypingTests(PostgresFixture postgres, ITestOutputHelper ou
     [Fact]
     public async Task A_table_made_while_its_type_is_changed_is_a_gap_until_it_is_read_and_no_value_of_the_wrong_shape()
     {
-        await using var story = await Story.BeginAsync(postgres.Server, output, "CREATE TYPE pair AS (x integer, y text); CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE t (id integer PRIMARY KEY)");
+        // A transaction of another database that is older than our archive makes every snapshot old: a gap too many.
+        await using var alone = await PostgresServer.StartAsync();
+        await using var story = await Story.BeginAsync(alone, output, "CREATE TYPE pair AS (x integer, y text); CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE t (id integer PRIMARY KEY)");
         await story.ThenAsync("INSERT INTO t VALUES (1)");
         foreach (var (number, tableFirst) in new[] { true, false }.Index())
         {
