@@ -49,7 +49,7 @@ public static class TableCatalog
         + Replace(Replace(SetupSql.Functions.Single(function => function.Name == "table_image").Body,
             "WHERE c.oid = relation AND c.relkind IN ('r', 'p')",
             "WHERE c.oid IN (SELECT relid FROM published) AND c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname <> 'crmbackup' ORDER BY c.oid"),
-            "pg_relation_size(c.oid) / current_setting('block_size')::bigint",
+            "coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::bigint",
             "CASE WHEN c.oid IN (SELECT relation FROM held) THEN greatest(c.relpages, 0) "
             + "ELSE coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::bigint END");
 

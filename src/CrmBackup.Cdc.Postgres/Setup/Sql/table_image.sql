@@ -16,7 +16,7 @@ SELECT jsonb_build_object(
       AND ((c.relreplident = 'd' AND i.indisprimary) OR (c.relreplident = 'i' AND i.indisreplident))),
   'fileNode', coalesce(pg_relation_filenode(c.oid), 0)::bigint,
   'pages', CASE WHEN c.relkind = 'r' THEN
-    pg_relation_size(c.oid) / current_setting('block_size')::bigint ELSE 0 END,
+    coalesce(pg_relation_size(c.oid), 0) / current_setting('block_size')::bigint ELSE 0 END,
   'updates', EXISTS (
       SELECT FROM crmbackup.settings s JOIN pg_publication p ON p.pubname = s.value
       WHERE s.key IN ('publication', 'changesPublication') AND p.pubupdate AND p.pubdelete
