@@ -31,6 +31,12 @@ static class SharedOptions
         Description = "Sign every commit with this key ('crmbackup keys new' makes one)",
     };
 
+    public static readonly Option<string> Parity = new("--parity")
+    {
+        HelpName = "files",
+        Description = "Write so many parity files for every 16 of the vault: as many may be damaged or lost, and 'verify --repair' mends them [default: 0]",
+    };
+
     public static readonly Option<string> PublicKey = new("--public-key")
     {
         HelpName = "file",
@@ -39,7 +45,7 @@ static class SharedOptions
 
     /// <summary>Options that are settings too, by their path.</summary>
     public static readonly IReadOnlyList<(Option<string> Option, string Setting)> Settings =
-        [(Source, "source"), (Vault, "vault"), (Broker, "broker"), (Flush, "archive.flush"), (PrivateKey, "keys.privateFile"), (PublicKey, "keys.publicFile")];
+        [(Source, "source"), (Vault, "vault"), (Broker, "broker"), (Flush, "archive.flush"), (PrivateKey, "keys.privateFile"), (Parity, "parity.files"), (PublicKey, "keys.publicFile")];
 
     public static readonly Option<string> Config = new("--config")
     {

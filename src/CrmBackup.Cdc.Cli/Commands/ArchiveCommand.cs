@@ -15,6 +15,7 @@ sealed class ArchiveCommand : Verb
         Options.Add(SharedOptions.Source);
         Options.Add(SharedOptions.Flush);
         Options.Add(SharedOptions.PrivateKey);
+        Options.Add(SharedOptions.Parity);
     }
 
     public override bool IsLongRunning => true;

@@ -25,6 +25,7 @@ sealed class RunCommand : Verb
         Options.Add(SharedOptions.Broker);
         Options.Add(SharedOptions.Flush);
         Options.Add(SharedOptions.PrivateKey);
+        Options.Add(SharedOptions.Parity);
         Options.Add(_once);
     }
 

@@ -19,6 +19,7 @@ sealed class SettleCommand : Verb
     {
         Options.Add(SharedOptions.Vault);
         Options.Add(SharedOptions.PrivateKey);
+        Options.Add(SharedOptions.Parity);
         Options.Add(_now);
         Options.Add(_timeout);
     }
@@ -71,6 +72,9 @@ sealed class SettleCommand : Verb
                 vault.State, invocation.Settings.Settle, SourceTime.From(invocation.Clock.GetUtcNow()), invocation.Get(_now)) is { } plan)
                 await writer.CommitAsync(
                     await job.RunAsync(plan, vault.State.Shape, $"{writer.Epoch:D8}-{Guid.NewGuid():N}", stop), stop);
+            var parity = new ParityJob(vault.Medium, vault.Identity, invocation.Logging.CreateLogger<ParityJob>());
+            while (ParityPlan.For(vault.State, invocation.Settings.Parity, invocation.Get(_now)) is { } plan)
+                await writer.CommitAsync(await parity.RunAsync(plan, vault.State, $"{writer.Epoch:D8}-{Guid.NewGuid():N}", stop), stop);
             await SqlViews.WriteAsync(vault, stop);
             return true;
         }

@@ -17,8 +17,11 @@ static class Settling
     {
         var desk = new SettleDesk(
             plane, vault.Medium, () => vault.State, invocation.Settings.Jobs, invocation.Clock, invocation.Logging.CreateLogger<SettleDesk>());
+        var parity = new ParityLoop(
+            vault, new ParityJob(vault.Medium, vault.Identity, invocation.Logging.CreateLogger<ParityJob>()), commit, invocation.Settings.Parity,
+            invocation.Clock, invocation.Logging.CreateLogger<ParityLoop>());
         return new SettleLoop(
-            vault, desk.SettleAsync, CommitAsync, invocation.Settings.Settle, invocation.Clock, invocation.Logging.CreateLogger<SettleLoop>());
+            vault, desk.SettleAsync, CommitAsync, invocation.Settings.Settle, invocation.Clock, invocation.Logging.CreateLogger<SettleLoop>(), parity.StepAsync);
 
         // The analysts' text stands in the vault after each settle.
         async Task CommitAsync(CommitContent content, CancellationToken stop)

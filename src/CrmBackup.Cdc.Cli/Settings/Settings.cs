@@ -17,6 +17,7 @@ sealed record Settings
     public CaptureOptions Capture { get; init; } = new() { Source = new() };
     public ArchiveOptions Archive { get; init; } = new();
     public SettleOptions Settle { get; init; } = new();
+    public ParityOptions Parity { get; init; } = new();
     public JobOptions Jobs { get; init; } = new();
     public KeySettings Keys { get; init; } = new();
 
@@ -44,7 +45,7 @@ sealed record Settings
     public string VaultPath => Vault.Path ?? throw Missing("vault", "--vault /backup/crm");
 
     /// <summary>What is set to something that cannot be, all at once.</summary>
-    public IEnumerable<string> Problems() => Capture.Problems().Concat(Archive.Problems()).Concat(Settle.Problems()).Concat(Jobs.Problems());
+    public IEnumerable<string> Problems() => Capture.Problems().Concat(Archive.Problems()).Concat(Settle.Problems()).Concat(Parity.Problems()).Concat(Jobs.Problems());
 
     internal static UsageException NoBroker() => Missing("broker", "--broker amqp://crmbackup@mq.example/");
 

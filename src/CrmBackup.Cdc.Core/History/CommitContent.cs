@@ -118,6 +118,7 @@ public sealed record CommitContent
     public CoveredTo? CoveredTo { get; init; }
     /// <summary>The settled watermark: every event at or before it stands in table segments.</summary>
     public Lsn? SettledTo { get; init; }
+    public ParityContent? Parity { get; init; }
     /// <summary>Features a reader must know to read this vault right.</summary>
     public IReadOnlyList<string> Requires { get; init => field = value ?? []; } = [];
 }

@@ -10,5 +10,6 @@ public sealed record VaultIdentity(
 /// <summary>A reader refuses a newer major; a writer never writes into a newer minor.</summary>
 public sealed record VaultFormat(int Major, int Minor)
 {
-    public static readonly VaultFormat Current = new(1, 0);
+    /// <summary>1.1: parity. An older program restores such a vault, and does not write to it.</summary>
+    public static readonly VaultFormat Current = new(1, 1);
 }

@@ -27,6 +27,10 @@ public sealed record VaultState
     public CoveredTo? CoveredTo { get; init; }
     public Lsn SettledTo { get; init; }
     public System.Collections.Immutable.ImmutableHashSet<string> Requires { get; init; } = [];
+    /// <summary>By id.</summary>
+    public System.Collections.Immutable.ImmutableDictionary<string, ParityGroup> ParityGroups { get; init; } =
+        System.Collections.Immutable.ImmutableDictionary<string, ParityGroup>.Empty;
+    public System.Collections.Immutable.ImmutableList<ParityPack> ParityPacks { get; init; } = [];
 
     /// <summary>The state after one more commit. Pure; refuses what cannot follow.</summary>
     public VaultState Apply(long number, Sha256 hash, int epoch, DateTimeOffset time, CommitContent content)
@@ -53,6 +57,13 @@ public sealed record VaultState
                 && other.After == gap.After && other.Until is null);
             gaps = open < 0 ? gaps.Add(gap) : gaps.SetItem(open, gap);
         }
+        var groups = ParityGroups.ToBuilder();
+        foreach (var id in content.Parity?.Remove ?? [])
+            if (!groups.Remove(id))
+                throw new FormatViolationException($"commit {number} removes the parity group {id}, which there is not");
+        foreach (var group in content.Parity?.Groups ?? [])
+            if (!groups.TryAdd(group.Id, group))
+                throw new FormatViolationException($"commit {number} adds the parity group {group.Id} a second time");
         return this with
         {
             Head = number,
@@ -71,6 +82,8 @@ public sealed record VaultState
             CoveredTo = content.CoveredTo ?? CoveredTo,
             SettledTo = content.SettledTo ?? SettledTo,
             Requires = Requires.Union(content.Requires),
+            ParityGroups = groups.ToImmutable(),
+            ParityPacks = content.Parity is { } parity ? ParityPacks.AddRange(parity.Packs) : ParityPacks,
         };
     }
 

@@ -295,7 +295,8 @@ public sealed partial class ArchiveLoop
         try
         {
             await _writer.CommitAsync(settled.Content, stop);
-            _logger.Settled(settled.Content.Remove.Count, settled.Content.Add.Count, settled.Content.SettledTo ?? Lsn.None);
+            if (settled.Content.Parity is null)
+                _logger.Settled(settled.Content.Remove.Count, settled.Content.Add.Count, settled.Content.SettledTo ?? Lsn.None);
             settled.Committed.TrySetResult();
         }
         catch (Exception failure)

@@ -32,7 +32,7 @@ public sealed record PruneReport(IReadOnlyList<MediumFile> Removed, IReadOnlyLis
 /// touched. Commits, checkpoints and schemas stay.</summary>
 public static class VaultPrune
 {
-    static readonly string[] Folders = ["log/", "tables/", "sql/", "tmp/"];
+    static readonly string[] Folders = ["log/", "tables/", VaultPath.ParityFolder, "sql/", "tmp/"];
 
     /// <param name="trust">Where there are any: a forged commit that takes segments out of the backup removes nothing.</param>
     /// <exception cref="RefusedException">A restore is reading, or the history is not signed by a trusted key.</exception>
@@ -47,13 +47,14 @@ public static class VaultPrune
         var vault = await BackupVault.OpenAsync(medium, stop, trust: trust);
         var bound = clock.GetUtcNow() - options.Grace;
         var recent = await RecentlyRemovedAsync(vault, bound, stop);
+        var parity = Parity(vault.State);
         var views = files.Select(file => ViewsNumber(file.Path)).Max();
 
         var removed = new List<MediumFile>();
         var kept = new List<MediumFile>();
         foreach (var file in files)
         {
-            if (vault.State.Segments.ContainsKey(file.Path) || !IsOurs(file.Path))
+            if (vault.State.Segments.ContainsKey(file.Path) || parity.Contains(file.Path) || !IsOurs(file.Path))
                 continue;
             if (views is not null && ViewsNumber(file.Path) == views)
                 continue;
@@ -70,10 +71,15 @@ public static class VaultPrune
         // A restore or a commit may have come while we were reading.
         await RefuseBesideRestoreAsync(medium, clock, stop);
         await vault.RefreshAsync(stop);
-        files.RemoveAll(file => vault.State.Segments.ContainsKey(file.Path));
+        var parity = Parity(vault.State);
+        files.RemoveAll(file => vault.State.Segments.ContainsKey(file.Path) || parity.Contains(file.Path));
         foreach (var file in files)
             await medium.DeleteAsync(file.Path, stop);
     }
+
+    /// <summary>Whatever a group that counts is made of, also members that left the live set: without them it mends less.</summary>
+    static HashSet<string> Parity(VaultState state) =>
+        [.. state.ParityGroups.Values.SelectMany(group => group.Members.Concat(group.Files)).Select(file => file.Path)];
 
     static async Task<List<MediumFile>> ListAsync(IMedium medium, CancellationToken stop)
     {
@@ -101,6 +107,8 @@ public static class VaultPrune
             if (commit.Head.Time < bound)
                 break;
             recent.UnionWith(commit.Content.Remove);
+            foreach (var id in commit.Content.Parity?.Remove ?? [])
+                recent.UnionWith(Enumerable.Range(0, ParityOptions.FilesMax).Select(place => VaultPath.Parity(id, place)));
         }
         return recent;
     }
@@ -110,7 +118,7 @@ public static class VaultPrune
         VaultPath.IsValid(path)
         && (path.StartsWith("tmp/", StringComparison.Ordinal)
             ? path != VaultWriter.LockPath
-            : path.EndsWith(".parquet", StringComparison.Ordinal) || ViewsNumber(path) is not null);
+            : path.EndsWith(".parquet", StringComparison.Ordinal) || path.StartsWith(VaultPath.ParityFolder, StringComparison.Ordinal) || ViewsNumber(path) is not null);
 
     static long? ViewsNumber(string path) =>
         path.StartsWith(ViewsFile.Folder, StringComparison.Ordinal)

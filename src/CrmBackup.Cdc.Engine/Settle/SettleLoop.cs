@@ -6,9 +6,10 @@ namespace CrmBackup.Cdc.Engine;
 
 /// <summary>Has settled what is due, again and again: chooses the segments, gives them out as a job, has the archive commit the result.</summary>
 /// <param name="settle">Has a plan carried out (<see cref="SettleDesk.SettleAsync"/>).</param>
+/// <param name="then">Protects what is settled (<see cref="ParityLoop.StepAsync"/>); told whether somebody waits for it.</param>
 public sealed class SettleLoop(
     BackupVault vault, Func<SettlePlan, CancellationToken, Task<CommitContent>> settle, Func<CommitContent, CancellationToken, Task> commit, SettleOptions options, TimeProvider clock,
-    ILogger<SettleLoop> log)
+    ILogger<SettleLoop> log, Func<bool, CancellationToken, Task>? then = null)
 {
     static readonly TimeSpan _look = TimeSpan.FromSeconds(1);
     static readonly TimeSpan _pause = TimeSpan.FromMinutes(1);
@@ -57,8 +58,12 @@ public sealed class SettleLoop(
                     await SettleAllAsync(stop);
                     owed = false;
                 }
-                else if (!await StepAsync(atOnce: false, stop))
-                    await AskedWithinAsync(_look, stop);
+                else
+                {
+                    if (!await StepAsync(atOnce: false, stop))
+                        await AskedWithinAsync(_look, stop);
+                    await ThenAsync(atOnce: false, stop);
+                }
                 stop.ThrowIfCancellationRequested();
             }
             catch (BackupException failure) when (failure.ExitCode == ExitCode.Failed)
@@ -84,7 +89,10 @@ public sealed class SettleLoop(
         var until = vault.State.CoveredTo?.Position.Lsn ?? Lsn.None;
         while (vault.State.SettledTo < until && await StepAsync(atOnce: true, stop))
             stop.ThrowIfCancellationRequested();
+        await ThenAsync(atOnce: true, stop);
     }
+
+    Task ThenAsync(bool atOnce, CancellationToken stop) => then?.Invoke(atOnce, stop) ?? Task.CompletedTask;
 
     /// <returns>False when nothing was due.</returns>
     async Task<bool> StepAsync(bool atOnce, CancellationToken stop)

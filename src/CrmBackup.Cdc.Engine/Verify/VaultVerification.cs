@@ -33,10 +33,13 @@ public static class VaultVerification
         var vault = await TryOpenAsync(medium, chain, files, trust, stop);
         var live = Live(vault, chain);
         var segments = live.Where(segment => IsNew(segment.Path)).ToList();
-        files.BytesTotal = segments.Sum(segment => segment.Bytes);
+        var parity = vault is null ? [] : Parity(vault.State);
+        files.BytesTotal = segments.Sum(segment => segment.Bytes) + parity.Sum(file => file.Bytes);
         await Parallel.ForEachAsync(
             segments, new ParallelOptions { MaxDegreeOfParallelism = SegmentsAtOnce, CancellationToken = stop },
             async (segment, token) => await files.CheckSegmentAsync(segment, token));
+        foreach (var file in parity)
+            await files.CheckParityAsync(file, stop);
         foreach (var schema in chain.Schemas)
             await files.CheckSchemaAsync(schema, stop);
         foreach (var checkpoint in chain.Checkpoints)
@@ -54,16 +57,28 @@ public static class VaultVerification
             vault?.Identity.Id, chain.Head, chain.HeadHash, chain.Writers, live.Count, segments.Count, files.BytesDone,
             chain.Schemas.Count, chain.Checkpoints.Count,
             [.. files.Damage.OrderBy(found => found.Path, StringComparer.Ordinal)],
-            [.. others.Where(file => IsOrphan(file.Path, chain))],
+            [.. others.Where(file => IsOrphan(file.Path, chain)).ExceptBy(parity.Select(file => file.Path), file => file.Path)],
             [.. others.Where(file => chain.Retired.Contains(file.Path))],
             chain.Notes,
             whole is null ? [] : VaultVerificationEffect.Lost(whole, remaining!), whole is null ? [] : [.. whole.Marks.Except(remaining!.Marks)],
-            remaining);
+            remaining)
+        {
+            ParityFiles = parity.Count,
+            WithoutParity = vault?.State.ParityGroups.Count > 0 ? ParityPlan.Uncovered(vault.State) : null,
+        };
 
         bool IsNew(string path) => !chain.Live.TryGetValue(path, out var known) || known.Commit > segmentsAddedAfter;
     }
 
-    static async Task<Dictionary<string, MediumFile>> ListAsync(IMedium medium, CancellationToken stop)
+    /// <summary>Parity files, and the packs among the members.</summary>
+    static List<ParityFile> Parity(VaultState state)
+    {
+        var packs = state.ParityPacks.Select(pack => pack.Path).ToHashSet();
+        return [.. state.ParityGroups.Values.SelectMany(group => group.Files.Concat(group.Members.Where(member => packs.Contains(member.Path))))
+            .DistinctBy(file => file.Path).OrderBy(file => file.Path, StringComparer.Ordinal)];
+    }
+
+    internal static async Task<Dictionary<string, MediumFile>> ListAsync(IMedium medium, CancellationToken stop)
     {
         var files = new Dictionary<string, MediumFile>();
         try

@@ -6,7 +6,11 @@ namespace CrmBackup.Cdc.Engine;
 /// <summary>Walks all commits from the first to the last, and goes on behind a damaged one: what can still be known is
 /// to be known.
 /// Holds the live set and what lies on the medium, never the history.</summary>
-sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, MediumFile> files, TrustedKeys? trust)
+/// <param name="read">Reads in the medium's place.</param>
+/// <param name="known">Up to here there were commits, whatever is there now.</param>
+sealed class VaultVerificationChain(
+    IMedium medium, IReadOnlyDictionary<string, MediumFile> files, TrustedKeys? trust,
+    Func<string, CancellationToken, Task<byte[]?>>? read = null, long known = 0)
 {
     readonly List<VaultDamage> _damage = [];
     readonly List<FileReference> _torn = [];
@@ -49,12 +53,12 @@ sealed class VaultVerificationChain(IMedium medium, IReadOnlyDictionary<string, 
             Broken(VaultPath.Identity, "is missing", null);
         else
             _expected = identity;
-        var last = LastListed();
+        var last = Math.Max(LastListed(), known);
         for (var number = 1L; ; number++)
         {
             stop.ThrowIfCancellationRequested();
             var path = VaultPath.Commit(number);
-            if (await medium.ReadAsync(path, stop) is { } file)
+            if (await (read ?? medium.ReadAsync)(path, stop) is { } file)
                 Take(number, path, file);
             else if (number > last)
                 break;

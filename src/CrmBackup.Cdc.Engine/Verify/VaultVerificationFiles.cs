@@ -28,25 +28,34 @@ sealed class VaultVerificationFiles(
 
     public async Task CheckSegmentAsync(SegmentEntry segment, CancellationToken stop)
     {
-        string what;
-        Sha256? actual = null;
-        try
-        {
-            actual = await HashAsync(segment.Path, stop);
-            what = "is damaged";
-        }
-        catch (MediumException missing) when (missing.Failure == MediumFailure.Missing)
-        {
-            what = "is missing";
-        }
-        catch (Exception unreadable) when (unreadable is MediumException or IOException)
-        {
-            what = $"cannot be read: {unreadable.Message}";
-        }
+        var (what, actual) = await LookAsync(segment.Path, stop);
         if (actual == segment.FileHash)
             return;
         Lost.Add(segment);
         Found(segment.Path, $"{what}; {Holds(segment)}", segment.FileHash, actual, NameOf(segment));
+    }
+
+    public async Task CheckParityAsync(ParityFile file, CancellationToken stop)
+    {
+        var (what, actual) = await LookAsync(file.Path, stop);
+        if (actual != file.FileHash)
+            Found(file.Path, $"{what}; what it protects is not damaged by that", file.FileHash, actual);
+    }
+
+    async Task<(string What, Sha256? Actual)> LookAsync(string path, CancellationToken stop)
+    {
+        try
+        {
+            return ("is damaged", await HashAsync(path, stop));
+        }
+        catch (MediumException missing) when (missing.Failure == MediumFailure.Missing)
+        {
+            return ("is missing", null);
+        }
+        catch (Exception unreadable) when (unreadable is MediumException or IOException)
+        {
+            return ($"cannot be read: {unreadable.Message}", null);
+        }
     }
 
     public async Task CheckSchemaAsync(Sha256 hash, CancellationToken stop)

@@ -9,7 +9,14 @@ namespace CrmBackup.Cdc.Engine;
 /// <param name="Relations">Tables whose rows it holds, by name; empty when none in particular (a commit) or all (a log
 /// segment: see <paramref name="What"/>).</param>
 public sealed record VaultDamage(
-    string Path, string What, Sha256? Expected, Sha256? Actual, IReadOnlyList<string> Relations);
+    string Path, string What, Sha256? Expected, Sha256? Actual, IReadOnlyList<string> Relations)
+{
+    /// <summary>From what 'verify --repair' could mend it; null when it cannot, or when nobody has asked.</summary>
+    public string? MendableFrom { get; init; }
+
+    /// <summary>Why it cannot be mended.</summary>
+    public string? NotMendable { get; init; }
+}
 
 /// <summary>What a verification of a vault found. <see cref="Damage"/> empty: every byte that the commits name is as it
 /// was written.</summary>
@@ -30,6 +37,12 @@ public sealed record VaultVerificationReport(
     IReadOnlyList<VaultDamage> Damage, IReadOnlyList<MediumFile> Orphans, IReadOnlyList<MediumFile> Retired,
     IReadOnlyList<string> Notes, IReadOnlyList<CoverageRange> Affected, IReadOnlyList<Mark> LostMarks, Coverage? Remaining)
 {
+    /// <summary>Parity files and packs that the commits name.</summary>
+    public int ParityFiles { get; init; }
+
+    /// <summary>Live segments that no parity covers; null where there is none at all.</summary>
+    public int? WithoutParity { get; init; }
+
     public ExitCode ExitCode => Damage.Count == 0 ? ExitCode.Done : ExitCode.Difference;
 }
 

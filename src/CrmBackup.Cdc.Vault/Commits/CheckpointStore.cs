@@ -96,8 +96,9 @@ public static class CheckpointStore
             || Sha256.Of(file) != named.Hash)
             return null;
         var checkpoint = Parse(number, file);
-        // Another format's state may lack what this one folds: the commits have it.
-        if (checkpoint.Format != VaultFormat.Current)
+        // A newer format's state may hold what this program does not know. An older one's lacks nothing: who writes it never writes behind
+        // commits of a newer format.
+        if (checkpoint.Format.Major != VaultFormat.Current.Major || checkpoint.Format.Minor > VaultFormat.Current.Minor)
             return null;
         if (checkpoint.Identity != identity)
             throw new FormatViolationException($"vault.json is not the one that checkpoint {number} was made with");

@@ -26,9 +26,15 @@ static class PlausibleContent
         Require(content.Sequences.All(IsWhole), what, "a sample of sequences");
         Require(content.Settings.Values.All(value => value is not null), what, "a setting");
         Require(content.Requires.All(feature => feature is not null), what, "a feature");
+        if (content.Parity is { } parity)
+        {
+            Require(parity.Groups.All(IsWhole), what, "a parity group");
+            Require(parity.Packs.All(IsWhole), what, "a pack");
+            Require(parity.Remove.All(id => id is not null), what, "the id of a parity group");
+        }
     }
 
-    static bool IsWhole(RelationShape? shape) =>
+    internal static bool IsWhole(RelationShape? shape) =>
         shape is { Schema: not null, Name: not null, Columns: not null } && shape.Columns.All(column => column is { Name: not null, TypeName: not null });
 
     static bool IsWhole(BaseChunk? chunk) =>
@@ -38,6 +44,14 @@ static class PlausibleContent
         sample is { Sequences: not null }
         && sample.Sequences.All(sequence => sequence is { Schema: not null, Name: not null } && long.TryParse(sequence.LastValue, out _))
         && sample.Absent.All(name => name is { Schema: not null, Name: not null });
+
+    static bool IsWhole(ParityGroup? group) =>
+        group is { Id: not null, BlockBytes: > 0, Members.Count: > 0, Files.Count: > 0 } && group.Members.Count + group.Files.Count <= ParityGroup.FilesMax
+        && group.Members.Concat(group.Files).All(file => file is { Bytes: >= 0 and < CountMax, FileHash.Hex: not null } && VaultPath.IsValid(file.Path));
+
+    static bool IsWhole(ParityPack? pack) =>
+        pack is { FirstCommit: > 0, Schemas: not null } && pack.LastCommit >= pack.FirstCommit && pack.Schemas.All(schema => schema.Hex is not null)
+        && VaultPath.IsValid(pack.Path);
 
     static bool IsSnapshot(string text)
     {

@@ -94,7 +94,13 @@ public sealed class DirectoryMedium : IMedium
 
     public void DeleteTemporary(string temporaryPath) => Workshop.Delete(temporaryPath);
 
-    public Task PublishAsync(string temporaryPath, string finalPath, CancellationToken stop)
+    public Task PublishAsync(string temporaryPath, string finalPath, CancellationToken stop) =>
+        PublishAsync(temporaryPath, finalPath, _disk.Move, stop);
+
+    public Task ReplaceAsync(string temporaryPath, string finalPath, CancellationToken stop) =>
+        PublishAsync(temporaryPath, finalPath, _disk.Replace, stop);
+
+    Task<int> PublishAsync(string temporaryPath, string finalPath, Action<string, string> move, CancellationToken stop)
     {
         stop.ThrowIfCancellationRequested();
         return Task.FromResult(Try(finalPath, () =>
@@ -109,7 +115,7 @@ public sealed class DirectoryMedium : IMedium
             }
             _disk.Sync(temporaryPath);
             MakeDurableFolder(Path.GetDirectoryName(final)!);
-            _disk.Move(temporaryPath, final);
+            move(temporaryPath, final);
             Posix.SyncDirectory(_disk, Path.GetDirectoryName(final)!);
             return 0;
         }));

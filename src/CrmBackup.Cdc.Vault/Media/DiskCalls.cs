@@ -60,6 +60,11 @@ class DiskCalls
     /// <summary>Looks, then renames: for names that nobody else chooses.</summary>
     public virtual void Move(string from, string to) => File.Move(from, to);
 
+#pragma warning disable RS0030 // Replacing is what it is for
+    /// <summary>rename(2): whoever looks sees the one file or the other.</summary>
+    public virtual void Replace(string from, string to) => File.Move(from, to, overwrite: true);
+#pragma warning restore RS0030
+
     public virtual void Delete(string path) => File.Delete(path);
 
     public virtual void MakeFolder(string path)

@@ -47,6 +47,9 @@ public interface IMedium
     /// replaces a file.</summary>
     Task PublishAsync(string temporaryPath, string finalPath, CancellationToken stop);
 
+    /// <summary>As <see cref="PublishAsync"/>, and a file that has the name already, which is damaged, gives way in the same moment.</summary>
+    Task ReplaceAsync(string temporaryPath, string finalPath, CancellationToken stop);
+
     /// <summary>All files below a folder, in ordinal order of their paths.</summary>
     /// <param name="folder">Empty for the whole vault, else ends with '/'. A folder that does not exist holds no
     /// files.</param>

@@ -26,6 +26,16 @@ public static class VaultPath
 
     public static string Views(long number) => string.Create(CultureInfo.InvariantCulture, $"sql/{number}.sql");
 
+    public const string ParityFolder = "parity/";
+    public const string ParityExtension = ".parity";
+    public const string PackExtension = ".pack";
+
+    /// <param name="stem">Unique in the vault's life.</param>
+    public static string Pack(string stem) => ParityFolder + stem + PackExtension;
+
+    /// <param name="place">Among the group's parity files, from 0.</param>
+    public static string Parity(string stem, int place) => string.Create(CultureInfo.InvariantCulture, $"{ParityFolder}{stem}-{place:D2}{ParityExtension}");
+
     /// <param name="day">For people; never used to leave files out.</param>
     /// <param name="first">Commit LSN of the first event.</param>
     public static string Log(DateOnly day, int epoch, long counter, Lsn first) =>

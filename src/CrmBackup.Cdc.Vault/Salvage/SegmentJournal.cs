@@ -50,5 +50,5 @@ public static class SaidText
 
     /// <summary>What a commit's content leaves to say when its segments speak for themselves.</summary>
     public static CommitContent WithoutSegments(CommitContent content) =>
-        content with { Add = [], Remove = [], CoveredTo = null, SettledTo = null };
+        content with { Add = [], Remove = [], CoveredTo = null, SettledTo = null, Parity = null };
 }

@@ -47,6 +47,21 @@ public sealed class SalvageTests : IDisposable
     }
 
     [Fact]
+    public async Task Parity_and_packs_are_taken_for_nothing_that_they_are_not()
+    {
+        using var lost = await Parity.ProtectedVault.OfRealSegmentsAsync(parities: 2);
+        Directory.Delete(lost.PathOf("commits"), recursive: true);
+        File.Delete(lost.PathOf(VaultPath.Identity));
+
+        var (report, vault) = await SalvageAsync(lost.Root);
+
+        Assert.Equal(ExitCode.Done, report.ExitCode);
+        Assert.Empty(report.Damage);
+        Given.Same([.. lost.Events], LinkedVault.EventsOf(vault));
+        Assert.Empty(vault.State.ParityGroups);
+    }
+
+    [Fact]
     public async Task A_dry_run_tells_tables_rows_times_and_first_rows_and_writes_nothing()
     {
         using var lost = await LinkedVault.CreateAsync();

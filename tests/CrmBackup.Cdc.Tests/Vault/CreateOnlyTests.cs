@@ -37,6 +37,8 @@ public sealed class CreateOnlyTests : IDisposable
             }, default);
             var job = new SettleJob(medium, TemporaryVault.Identity, new SettleLimits(), NullLogger.Instance);
             await writer.CommitAsync(await job.RunAsync(new SettlePlan(1, [log], log.Last), (_, _) => shape, "00000001-job", default), default);
+            var parity = ParityPlan.For(writer.State, new ParityOptions { Files = 1 }, atOnce: true)!;
+            await writer.CommitAsync(await new ParityJob(medium, TemporaryVault.Identity, NullLogger.Instance).RunAsync(parity, writer.State, "00000001-parity", default), default);
             await ViewsFile.WriteAsync(medium, writer.State.Head, "CREATE VIEW x AS SELECT 1;\n", default);
         }
         using (await VaultWriter.OpenAsync(await BackupVault.OpenAsync(medium, default), _files.Clock, "here", 2, default))
@@ -46,7 +48,7 @@ public sealed class CreateOnlyTests : IDisposable
         Assert.Empty(Directory.GetFiles(_files.PathOf("tmp")));
         var report = await VaultVerification.RunAsync(new DirectoryMedium(_files.Root));
         Assert.Empty(report.Damage);
-        Assert.Equal((1, 1, 2), (report.SegmentsLive, report.Checkpoints, report.Writers));
+        Assert.Equal((1, 1, 2, 2), (report.SegmentsLive, report.Checkpoints, report.Writers, report.ParityFiles));
         // Prune has other credentials; with these it is refused, and says so.
         _files.Clock.Advance(TimeSpan.FromDays(400));
         var later = new FakeTimeProvider(DateTimeOffset.UnixEpoch.AddYears(80));
