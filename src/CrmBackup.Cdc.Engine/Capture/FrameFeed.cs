@@ -44,6 +44,8 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
     /// <param name="at">Start of the WAL record that the frame tells of.</param>
     public Commitment? Take(ReadOnlySpan<byte> frame, Lsn at)
     {
+        if (frame.IsEmpty)
+            throw new FormatViolationException("the server sent an empty frame");
         Taken++;
         if (_streaming is not null)
         {
@@ -190,11 +192,12 @@ sealed class FrameFeed(BlockLane lane, MessageKey key, string staging, ulong rec
     Commitment StreamCommit(ReadOnlySpan<byte> frame)
     {
         var xid = Outside(frame).UInt32();
+        var resolved = TransactionIds.Resolve(xid, RecentXid);
         if (!_staged.Remove(xid, out var transaction))
             throw new FormatViolationException($"the server committed transaction {xid}, which it did not stream");
         // From the flags on it is a Commit frame.
         byte[] commit = [PgOutputFrame.Commit, .. frame[5..]];
-        return new Commitment(TransactionIds.Resolve(xid, RecentXid), transaction, commit);
+        return new Commitment(resolved, transaction, commit);
     }
 
     /// <summary>A staged transaction that committed. Owns it.</summary>

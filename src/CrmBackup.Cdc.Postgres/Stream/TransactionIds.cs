@@ -7,10 +7,12 @@ namespace CrmBackup.Cdc.Postgres;
 public static class TransactionIds
 {
     /// <param name="recent">A 64-bit id less than 2^31 transactions old.</param>
+    /// <exception cref="FormatViolationException">No server has such an id beside the recent one.</exception>
     public static ulong Resolve(uint xid, ulong recent)
     {
         var distance = unchecked((int)(xid - (uint)recent));
-        Invariant.Holds(distance >= 0 || recent >= (ulong)-(long)distance, $"transaction id {xid} lies before the first one");
+        if (distance < 0 && recent < (ulong)-(long)distance)
+            throw new FormatViolationException($"transaction id {xid} lies before the first one");
         return unchecked(recent + (ulong)(long)distance);
     }
 }

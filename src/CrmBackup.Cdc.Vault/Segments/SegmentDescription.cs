@@ -63,8 +63,9 @@ public sealed record SegmentDescription(
             throw new FormatViolationException($"the description of {file} is damaged: it does not match its own check");
         try
         {
-            return JsonSerializer.Deserialize(json, SegmentJson.Default.SegmentDescription)
-                ?? throw new FormatViolationException($"the description of {file} is null");
+            return JsonSerializer.Deserialize(json, SegmentJson.Default.SegmentDescription) is { Origin.Format: not null, Relations: not null } said
+                && Enum.IsDefined(said.Kind) && said.Relations.All(PlausibleContent.IsWhole)
+                ? said : throw new FormatViolationException($"the description of {file} is not whole");
         }
         catch (JsonException failure)
         {

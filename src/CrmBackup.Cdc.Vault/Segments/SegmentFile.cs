@@ -102,9 +102,9 @@ public sealed class SegmentFile : IDisposable
     /// <summary>The transactions in commit order, each once: cheap, of the events only three columns are read.</summary>
     public IEnumerable<TransactionStamp> ReadTransactions() => Description.Kind switch
     {
-        SegmentKind.Log => TransactionReader.Read(_parquet, "commit_lsn", "commit_time", "xid"),
-        SegmentKind.Changes => TransactionReader.Read(
-            _parquet, MetadataColumn.CommitLsn, MetadataColumn.CommitTime, MetadataColumn.Xid),
+        SegmentKind.Log => Guarded(() => TransactionReader.Read(_parquet, "commit_lsn", "commit_time", "xid")),
+        SegmentKind.Changes => Guarded(() => TransactionReader.Read(
+            _parquet, MetadataColumn.CommitLsn, MetadataColumn.CommitTime, MetadataColumn.Xid)),
         _ => throw new InvalidOperationException($"a {Description.Kind} segment holds no events"),
     };
 

@@ -197,7 +197,7 @@ public sealed class FrameFeedTests
         Assert.Equal((8UL << 32) + 3, TransactionIds.Resolve(3, (7UL << 32) + 0xFFFF_FFF0));
         Assert.Equal((7UL << 32) + 0xFFFF_FFF0, TransactionIds.Resolve(0xFFFF_FFF0, (8UL << 32) + 3));
         Assert.Equal(5UL, TransactionIds.Resolve(5, 700));
-        Assert.Throws<InvalidOperationException>(() => TransactionIds.Resolve(0xFFFF_FFF0, 3));
+        Assert.Throws<FormatViolationException>(() => TransactionIds.Resolve(0xFFFF_FFF0, 3));
     }
 
     [Fact]

@@ -13,35 +13,19 @@ public sealed class FuzzTests
 {
     const long AllocatedMax = 256L << 20;
 
-    [Fact]
-    public void Blocks()
-    {
-        var builder = new BlockBuilder();
-        foreach (var frame in Frames())
-            builder.Add(frame);
-        using var block = builder.Cut(new BlockHeader(BlockKind.Stream, 7, 5, 1, Guid.NewGuid(), 3, 0, Sha256.Of("x"u8), new Lsn(16), new Lsn(32), 0, 0, Last: false));
-        Fuzz(Mutation.Rounds(4_000), [block.Bytes.ToArray()], (random, bytes) =>
-        {
-            // An enemy knows how to hash.
-            if (bytes.Length > 32 && random.Next(4) > 0)
-                Sha256.Of(bytes.AsSpan(..^32)).ToBytes().CopyTo(bytes.AsSpan(^32..));
-            using var read = Block.Parse(bytes);
-            foreach (var entry in read)
-                _ = entry.Length;
-        });
-    }
+    public static TheoryData<string> Targets => [.. FuzzTarget.All.Select(target => target.Name)];
 
-    [Fact]
-    public void Frames_of_pgoutput_and_what_the_archive_makes_of_them()
+    /// <summary>The kept corpus, where every input that ever failed stays, and some mutations of it; tests/soak.sh --fuzz makes more.</summary>
+    [Theory, MemberData(nameof(Targets))]
+    public void Decoders_read_or_refuse_what_was_kept_and_its_mutations(string name)
     {
-        var frames = Frames();
-        Fuzz(Mutation.Rounds(20_000), frames, (random, bytes) =>
-        {
-            var reader = new EventReader(new SourceTables(VaultState.Empty), new LogSegmentBuilder(), new PendingCommit(), new DefinitionOrder(0), new Position(1, new Lsn(0x10)));
-            foreach (var frame in frames.Take(random.Next(frames.Count)))
-                reader.Read(frame);
-            reader.Read(bytes);
-        });
+        var target = FuzzTarget.All.Single(target => target.Name == name);
+        foreach (var (file, bytes) in FuzzCorpus.Of(target))
+            Assert.Equal((file, null), (file, Fuzzer.Failure(target, bytes)));
+        var result = Fuzzer.Run(target, firstSeed: 0, Mutation.Rounds(target.UsualRounds), limit: null);
+        Assert.True(result.Failures.Count == 0, string.Join('\n', result.Failures.Select(failure => $"seed {failure.Seed}: {failure.What}")));
+        // A corpus that is refused as a whole shows nothing.
+        Assert.InRange(result.Refused, 1, result.Inputs - 1);
     }
 
     [Fact]
@@ -62,22 +46,6 @@ public sealed class FuzzTests
         ];
         Fuzz(Mutation.Rounds(8_000), corpus, (_, bytes) => ControlEntry.Parse(bytes));
         Fuzz(Mutation.Rounds(8_000), corpus, (_, bytes) => ArchiveRequest.Parse(bytes));
-    }
-
-    [Fact]
-    public void Commits_and_everything_that_is_concluded_from_them()
-    {
-        var content = Samples.Everything(Samples.Segment("log/2026-11-22/a.parquet", [1]), Sha256.Of([5]));
-        var head = new CommitHead(VaultFormat.Current, 1, Sha256.Zero, DateTimeOffset.UnixEpoch, new WriterIdentity(Guid.NewGuid(), 1, "here", 1));
-        Fuzz(Mutation.Rounds(8_000), [CommitCodec.Encode(head, content), CommitCodec.Encode(head, new CommitContent())], (_, bytes) =>
-        {
-            var commit = CommitCodec.Parse(1, Checked(bytes));
-            var state = VaultState.Empty.Apply(new CommitLink([], commit));
-            var coverage = Coverage.Of(state);
-            if (coverage.Latest is { } latest)
-                RestorePlan.For(state, latest);
-            coverage.Describe();
-        });
     }
 
     [Fact]
@@ -105,20 +73,6 @@ public sealed class FuzzTests
         Fuzz(Mutation.Rounds(4_000), [checkpoint], (_, bytes) => CheckpointStore.Parse(4, bytes));
     }
 
-    [Fact]
-    public async Task Segments()
-    {
-        using var vault = await LinkedVault.CreateAsync();
-        var segments = Directory.GetFiles(vault.Root, "*.parquet", SearchOption.AllDirectories).Order(StringComparer.Ordinal).Select(File.ReadAllBytes).ToArray();
-        Fuzz(Mutation.Rounds(300), segments, (_, bytes) =>
-        {
-            using var file = SegmentFile.OpenAlone(new MemoryStream(bytes), "the segment");
-            var rows = file.Description.Kind == SegmentKind.Base
-                ? file.ReadRows().Count() : file.ReadEvents().Count() + file.ReadTransactions().Count();
-            Assert.True(rows < 1_000_000);
-        });
-    }
-
     static void Fuzz(int rounds, IReadOnlyList<byte[]> corpus, Action<Random, byte[]> decode)
     {
         for (var seed = 0; seed < rounds; seed++)
@@ -141,23 +95,4 @@ public sealed class FuzzTests
             Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, AllocatedMax);
         }
     }
-
-    /// <summary>With the check that a commit's line must end with.</summary>
-    static byte[] Checked(byte[] bytes)
-    {
-        var field = ",\"check\":\""u8;
-        var at = bytes.AsSpan().LastIndexOf(field);
-        if (at < 0)
-            return bytes;
-        return [.. bytes.AsSpan(0, at), .. field, .. Encoding.ASCII.GetBytes(Sha256.Of(bytes.AsSpan(0, at)).Hex), .. "\"}\n"u8];
-    }
-
-    static List<byte[]> Frames() =>
-    [
-        Tests.Frames.Begin(700, 0x20), Tests.Frames.Relation(16400, "public", "accounts", ("id", 25, true), ("name", 25, false)),
-        Tests.Frames.Insert(16400, "1", "Ann"), Tests.Frames.Update(16400, "1", "\u0001"), Tests.Frames.Truncate(16400),
-        Tests.Frames.OwnMessage("""{"is":"mark","name":"noon","before":false}"""),
-        Tests.Frames.OwnMessage("""{"is":"ddl","command":"DROP TABLE","tables":[],"dropped":[16400],"schemaChanged":true}"""),
-        Tests.Frames.Commit(0x20, 0x30),
-    ];
 }

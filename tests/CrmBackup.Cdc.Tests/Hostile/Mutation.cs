@@ -9,6 +9,20 @@ static class Mutation
     public static int Rounds(int usual) =>
         usual * (int.TryParse(Environment.GetEnvironmentVariable("CRMBACKUP_TESTS_FUZZ"), out var times) ? times : 1);
 
+    /// <summary>At an edge of what a count, a length or an id may be, mostly.</summary>
+    public static int Number(Random random) => random.Next(9) switch
+    {
+        0 => 0,
+        1 => -1,
+        2 => 1,
+        3 => int.MaxValue,
+        4 => int.MinValue,
+        5 => 0x7FFF,
+        6 => 1 << random.Next(31),
+        7 => random.Next(300),
+        _ => random.Next(),
+    };
+
     public static byte[] Of(Random random, IReadOnlyList<byte[]> corpus)
     {
         var bytes = corpus[random.Next(corpus.Count)].ToList();
