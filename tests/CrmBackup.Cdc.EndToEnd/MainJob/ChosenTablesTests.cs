@@ -58,6 +58,13 @@ public sealed class ChosenTablesTests(PostgresFixture postgres)
             CREATE TABLE events (id integer PRIMARY KEY, kind text NOT NULL); ALTER TABLE events REPLICA IDENTITY FULL;
             INSERT INTO events SELECT i, CASE WHEN i % 2 = 0 THEN 'debug' ELSE 'sale' END FROM generate_series(1, 100) i
             """, database);
+        if ((int)(await postgres.Server.ExecuteAsync("SELECT current_setting('server_version_num')::integer"))! < 150000)
+        {
+            var init = (await Crmbackup.RunAsync("init", "--source", postgres.Server.ConnectionString(database), "--vault", Path.Combine(Path.GetTempPath(), database),
+                "--rows", "public.events:kind <> 'debug'")).MustBe(2);
+            Assert.Contains("row filters need PostgreSQL 15", init.Errors);
+            return;
+        }
         await using var crm = await Protected.InitAsync(postgres.Server, null, database, "--rows", "public.events:kind <> 'debug'");
         crm.Start("--flush", "300ms");
         await crm.ProtectingAsync();
