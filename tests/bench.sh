@@ -17,7 +17,7 @@ for ((i = 0; i < $#; i++)); do
     case ${options[i]} in --*) i=$((i + 1)) ;; *) rows+=" ${options[i]}" ;; esac
 done
 case "${rows:- all} " in *" all "* | *" drain-broker "* | *" lag "*) need rabbit ;; esac
-case "${rows:- all} " in *" all "* | *" restore-one "*) need pgbackrest ;; esac
+case "${rows:- all} " in *" all "* | *" restore-one "* | *" size-slow "*) need pgbackrest ;; esac
 
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1
 work=$(mktemp -d)

@@ -11,6 +11,9 @@ using CrmBackup.Cdc.Benchmarks;
     (["ddl"], Ddl.MeasureAsync),
     (["restore", "size"], Restore.MeasureAsync),
     (["restore-one"], RestoreOne.MeasureAsync),
+    (["memory"], Memory.MeasureAsync),
+    (["query"], Query.MeasureAsync),
+    (["size-slow"], SizeSlow.MeasureAsync),
 ];
 if (BenchOptions.Parse(args, [.. benchmarks.SelectMany(benchmark => benchmark.Rows)]) is not { } options)
     return 2;

@@ -32,7 +32,7 @@ sealed class Bench : IAsyncDisposable
 
     public string Folder { get; }
 
-    /// <summary>Only where the row <c>restore-one</c> was asked for.</summary>
+    /// <summary>Only where the row <c>restore-one</c> or <c>size-slow</c> was asked for.</summary>
     public PgBackRest Backrest { get; }
 
     public static async Task<Bench> StartAsync(BenchOptions options, Report report)
@@ -44,7 +44,7 @@ sealed class Bench : IAsyncDisposable
         File.SetUnixFileMode(folder, File.GetUnixFileMode(folder) | UnixFileMode.GroupExecute | UnixFileMode.OtherExecute);
         Directory.CreateDirectory(Path.Combine(folder, BackrestFolder));
         var settings = new Dictionary<string, string>(_settings);
-        if (options.Rows.Contains("restore-one"))
+        if (options.Rows.Intersect(["restore-one", "size-slow"]).Any())
             foreach (var (name, value) in PgBackRest.Settings(Path.Combine(folder, BackrestFolder)))
                 settings[name] = value;
         var server = new LocalPostgres(settings, major: null);

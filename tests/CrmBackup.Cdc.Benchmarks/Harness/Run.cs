@@ -55,6 +55,24 @@ sealed class Run : IAsyncDisposable
         return _process.ExitCode == 0 ? seconds : throw new InvalidOperationException($"{_name} ended with {_process.ExitCode}\n{Said}");
     }
 
+    /// <summary>Until it ends with 0.</summary>
+    /// <returns>The most memory it had resident, in MiB; without its children.</returns>
+    public async Task<double> EndPeakAsync()
+    {
+        var (ending, peak) = (EndAsync(), 0.0);
+        // What it took in the last instant of its life is not seen.
+        while (!ending.IsCompleted)
+        {
+            peak = ProcessCpu.PeakMebibytes(Pid) ?? peak;
+            await Task.WhenAny(ending, Task.Delay(20));
+        }
+        await ending;
+        return peak;
+    }
+
+    /// <summary>The most memory it has had resident so far, in MiB; without its children.</summary>
+    public double PeakMebibytes => ProcessCpu.PeakMebibytes(Pid) ?? throw new InvalidOperationException($"{_name} has ended\n{Said}");
+
     /// <summary>SIGTERM, as systemd stops a unit; it must end with 0.</summary>
     public Task<double> StopAsync()
     {

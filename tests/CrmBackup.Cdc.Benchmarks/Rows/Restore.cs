@@ -44,7 +44,7 @@ static class Restore
     }
 
     /// <summary>As <c>du</c> counts: whole blocks of 4 KiB.</summary>
-    static long Bytes(string folder) =>
+    internal static long Bytes(string folder) =>
         Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).Sum(file => (new FileInfo(file).Length + 4095) / 4096 * 4096);
 
     static async Task RestoreAsync(Bench bench, Source source)
