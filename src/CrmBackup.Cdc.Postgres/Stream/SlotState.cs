@@ -57,13 +57,17 @@ public sealed class SlotLostException(string slot, string reason) : BackupExcept
 
 /// <summary>The replication slot at one moment, and who reads it.</summary>
 /// <param name="Replied">When the reader last answered the server: moves while the reader lives.</param>
-sealed record SlotState(Lsn Confirmed, int? ActivePid, string? Application, DateTime? Since, DateTime? Replied)
+/// <param name="SenderTimeout"><c>wal_sender_timeout</c>: a reader that is silent for so long is ended by the server; zero: never.</param>
+sealed record SlotState(Lsn Confirmed, int? ActivePid, string? Application, DateTime? Since, DateTime? Replied, TimeSpan SenderTimeout)
 {
     static readonly TimeSpan _look = TimeSpan.FromMilliseconds(100);
+    /// <summary>What a server takes to end a walsender, beyond the time it gives it.</summary>
+    static readonly TimeSpan _ending = TimeSpan.FromSeconds(10);
 
-    /// <summary>Waits for a reader that is about to end: the walsender of a broken connection lives on for a moment.
-    /// One that still answers the server is someone else.</summary>
+    /// <summary>Waits for a reader that is about to end: the walsender of a broken connection lives on for a moment, and that of a machine that
+    /// vanished without a word until the server misses its answers. One that still answers the server is someone else.</summary>
     /// <param name="ownPid">Of a walsender that was ours: it ends.</param>
+    /// <param name="patience">The least; as much more as the server gives a silent reader.</param>
     /// <exception cref="RefusedException">Someone else reads the slot.</exception>
     public static async Task<SlotState> FreeAsync(
         NpgsqlConnection connection, string slot, int? ownPid, TimeProvider clock, TimeSpan patience, CancellationToken stop)
@@ -76,7 +80,8 @@ sealed record SlotState(Lsn Confirmed, int? ActivePid, string? Application, Date
                 return state;
             replied ??= state.Replied;
             var lives = state.Replied > replied && pid != ownPid;
-            if (lives || clock.GetElapsedTime(began) > patience)
+            var silent = state.SenderTimeout > TimeSpan.Zero ? state.SenderTimeout + _ending : TimeSpan.Zero;
+            if (lives || clock.GetElapsedTime(began) > (patience > silent ? patience : silent))
                 throw new RefusedException(
                     $"slot {slot} is being read by process {pid} ({state.Application ?? "unknown application"}) since "
                     + $"{state.Since?.ToString("yyyy-MM-dd HH:mm:ss+00", System.Globalization.CultureInfo.InvariantCulture) ?? "an unknown time"}",
@@ -89,7 +94,8 @@ sealed record SlotState(Lsn Confirmed, int? ActivePid, string? Application, Date
         const string sql = """
             SELECT s.database::text, s.plugin::text, s.wal_status, s.confirmed_flush_lsn::text, s.active_pid,
                 a.application_name, a.backend_start, r.reply_time,
-                to_jsonb(s) ->> 'invalidation_reason', to_jsonb(s) ->> 'conflicting'
+                to_jsonb(s) ->> 'invalidation_reason', to_jsonb(s) ->> 'conflicting',
+                (SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout')
             FROM pg_replication_slots s
             LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
             LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
@@ -109,6 +115,7 @@ sealed record SlotState(Lsn Confirmed, int? ActivePid, string? Application, Date
                 $"was invalidated ({Text(8) ?? (Text(2) == "lost" ? "its WAL was removed: max_slot_wal_keep_size" : "it never became ready")})");
         return new SlotState(
             Lsn.Parse(confirmed), row.IsDBNull(4) ? null : row.GetInt32(4), Text(5),
-            row.IsDBNull(6) ? null : row.GetDateTime(6), row.IsDBNull(7) ? null : row.GetDateTime(7));
+            row.IsDBNull(6) ? null : row.GetDateTime(6), row.IsDBNull(7) ? null : row.GetDateTime(7),
+            TimeSpan.FromMilliseconds(row.GetInt64(10)));
     }
 }
