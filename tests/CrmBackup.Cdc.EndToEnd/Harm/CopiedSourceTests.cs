@@ -22,11 +22,9 @@ public sealed class CopiedSourceTests(ITestOutputHelper output) : IAsyncLifetime
         return Task.CompletedTask;
     }
 
-    [Fact]
+    [FactWhere(Needs.LocalServers)]
     public async Task After_pg_upgrade_every_verb_says_that_it_is_another_cluster_and_what_to_do()
     {
-        if (Containers.Available)
-            return;
         await using var server = await PostgresServer.StartAsync();
         var database = await server.CreateDatabaseAsync("crm");
         await server.ExecuteAsync("CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'before' FROM generate_series(1, 300) i; CREATE TABLE keyless (a int)", database);

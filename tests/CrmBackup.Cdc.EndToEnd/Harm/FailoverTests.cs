@@ -10,11 +10,9 @@ namespace CrmBackup.Cdc.EndToEnd;
 /// <summary>The source's standby takes over, without our slot and without the last commits (rule 10).</summary>
 public sealed class FailoverTests(ITestOutputHelper output)
 {
-    [Fact]
+    [FactWhere(Needs.LocalServers)]
     public async Task After_a_failover_the_surviving_branch_goes_on_and_what_it_lost_is_reached_by_its_timeline_alone()
     {
-        if (Containers.Available)
-            return;
         await using var primary = await PostgresServer.StartAsync();
         await using var crm = await Guarded.StartAsync(primary, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'base' FROM generate_series(1, 500) i", output);
         await using var standby = await primary.StandbyAsync();

@@ -136,11 +136,9 @@ public sealed class GovernorTests(PostgresFixture postgres, ITestOutputHelper ou
         await SourceDatabase.ExecuteAsync(open, "ROLLBACK");
     }
 
-    [Fact]
+    [FactWhere(Needs.LocalServers)]
     public async Task A_disk_that_runs_full_is_worth_more_than_the_slot()
     {
-        if (Containers.Available)
-            return;
         await using var source = await CaptureSource.PreparedAsync(postgres.Server, "CREATE TABLE t (id serial PRIMARY KEY, doc text)");
         var free = new DriveInfo(await source.AskAsync<string>("SELECT current_setting('data_directory')")).AvailableFreeSpace;
         foreach (var (least, letGo) in new[] { (free / 3 * 2, false), (free * 2, true) })

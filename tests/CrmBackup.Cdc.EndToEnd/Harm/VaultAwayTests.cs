@@ -6,15 +6,13 @@ namespace CrmBackup.Cdc.EndToEnd;
 [Collection("main job")]
 public sealed class VaultAwayTests(PostgresFixture postgres)
 {
-    [Theory]
+    [TheoryWhere(Needs.Root)]
     [InlineData("full", "no room left")]
     [InlineData("read-only", "is read-only")]
     [InlineData("unmounted", "holds no vault any more")]
     [InlineData("gone", "there is no folder")]
     public async Task It_is_waited_for_said_once_shown_by_status_and_work_goes_on_by_itself(string trouble, string said)
     {
-        if (Environment.UserName != "root" || !OperatingSystem.IsLinux())
-            return;
         await using var crm = await Protected.InitAsync(postgres.Server, null, await CrmSample.CreateDatabaseAsync(postgres.Server, 0.01));
         // A disk of its own, 64 MB, takes the vault over.
         var disk = crm.Vault + ".disk";
