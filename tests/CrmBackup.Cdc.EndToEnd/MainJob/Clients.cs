@@ -6,20 +6,26 @@ sealed class Clients : IAsyncDisposable
     static readonly TimeSpan _shift = TimeSpan.FromSeconds(3);
     readonly CancellationTokenSource _stop = new();
     readonly Task _work;
+    readonly bool _patient;
 
-    Clients(Protected crm, PostgresServer server) => _work = Task.WhenAll(
-        RepeatAsync(async () =>
-        {
-            await using var workload = CrmWorkload.Start(server, crm.Database, _shift, clients: 4, perSecond: 150);
-            await workload.FinishAsync();
-        }),
-        RepeatAsync(() => crm.PgbenchAsync(
-            "-n", "-c", "2", "-j", "1", "-T", $"{_shift.TotalSeconds}", "-R", "150", "--max-tries", "20", "-b", "tpcb-like")));
+    Clients(Protected crm, PostgresServer server, bool patient)
+    {
+        _patient = patient;
+        _work = Task.WhenAll(
+            RepeatAsync(async () =>
+            {
+                await using var workload = CrmWorkload.Start(server, crm.Database, _shift, clients: 4, perSecond: 150);
+                await workload.FinishAsync();
+            }),
+            RepeatAsync(() => crm.PgbenchAsync(
+                "-n", "-c", "2", "-j", "1", "-T", $"{_shift.TotalSeconds}", "-R", "150", "--max-tries", "20", "-b", "tpcb-like")));
+    }
 
-    public static async Task<Clients> StartAsync(Protected crm, PostgresServer server)
+    /// <param name="patient">The server is ended under them: who lost a connection comes again.</param>
+    public static async Task<Clients> StartAsync(Protected crm, PostgresServer server, bool patient = false)
     {
         await crm.PgbenchAsync("-i", "-q", "-s", "1");
-        return new Clients(crm, server);
+        return new Clients(crm, server, patient);
     }
 
     public async Task StopAsync()
@@ -31,7 +37,14 @@ sealed class Clients : IAsyncDisposable
     async Task RepeatAsync(Func<Task> shift)
     {
         while (!_stop.IsCancellationRequested)
-            await shift();
+            try
+            {
+                await shift();
+            }
+            catch (InvalidOperationException) when (_patient)
+            {
+                await Task.Delay(100);
+            }
     }
 
     public async ValueTask DisposeAsync()

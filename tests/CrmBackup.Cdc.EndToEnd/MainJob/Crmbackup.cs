@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 using System.Text;
 
 namespace CrmBackup.Cdc.EndToEnd;
@@ -103,8 +102,20 @@ static class Crmbackup
         /// <summary>SIGTERM, as systemd stops a unit.</summary>
         public Task<Result> StopAsync()
         {
-            Kill(_process.Id, 15);
+            Signals.Send(_process.Id, Signals.Terminate);
             return EndAsync(TimeSpan.FromSeconds(60));
+        }
+
+        /// <summary>SIGSTOP: it takes part in nothing until <see cref="Thaw"/>, and keeps all that it holds.</summary>
+        public void Freeze() => Signals.Send(_process.Id, Signals.Stop);
+
+        public void Thaw() => Signals.Send(_process.Id, Signals.Continue);
+
+        /// <summary>kill -9 to it alone: what it had started lives on.</summary>
+        public Task KillAloneAsync()
+        {
+            Signals.Send(_process.Id, Signals.Kill);
+            return _process.WaitForExitAsync();
         }
 
         public async Task KillAsync()
@@ -126,8 +137,5 @@ static class Crmbackup
                 lock (text)
                     text.AppendLine(line);
         }
-
-        [DllImport("libc", EntryPoint = "kill")]
-        static extern int Kill(int process, int signal);
     }
 }

@@ -74,62 +74,6 @@ public sealed class MainJobTests(PostgresFixture postgres, RabbitFixture rabbit,
             "--target", postgres.Server.ConnectionString(crm.Database + suffix));
     }
 
-    [Theory]
-    [Trait("Run", "Full")]
-    [InlineData(Transport.Embedded)]
-    [InlineData(Transport.Broker)]
-    public async Task Twenty_kills_under_load_lose_nothing_and_need_nobody(Transport transport)
-    {
-        // Killed too: nobody else's.
-        await using var broker = transport == Transport.Broker ? await RabbitServer.StartAsync() : null;
-        await using var crm = await Protected.InitAsync(postgres.Server, broker, await CrmSample.CreateDatabaseAsync(postgres.Server));
-        var random = new Random(20261122);
-        await using var clients = await Clients.StartAsync(crm, postgres.Server);
-        crm.Start();
-        await crm.ProtectingAsync();
-        var moments = new List<TrueState>();
-        for (var kill = 0; kill < 20; kill++)
-        {
-            await Task.Delay(TimeSpan.FromMilliseconds(random.Next(200, 2500)));
-            var victims = crm.Processes.Keys.Order().ToList();
-            if (broker is not null && kill % 5 == 4)
-            {
-                await broker.KillAsync();
-                await broker.StartAgainAsync();
-                output.WriteLine($"kill {kill}: broker");
-            }
-            else
-            {
-                var victim = victims[random.Next(victims.Count)];
-                await crm.Processes[victim].KillAsync();
-                output.WriteLine($"kill {kill}: {victim}");
-            }
-            crm.Start();
-            if (kill % 4 == 0)
-                moments.Add(await TrueState.RecordAsync(crm.Source));
-        }
-        foreach (var phase in new[] { "segment-fsync", "before-commit", "before-confirm" })
-        {
-            await crm.KillAsync();
-            crm.SetEnvironment("CRMBACKUP_FAILPOINT", phase);
-            crm.Start();
-            var victim = crm.Processes[transport == Transport.Embedded ? "run" : "archive"];
-            await Eventually.TrueAsync(() => victim.HasEnded, TimeSpan.FromSeconds(60), $"the fail point {phase} to end the process");
-            Assert.Contains(phase, victim.Errors);
-            crm.SetEnvironment("CRMBACKUP_FAILPOINT", null);
-            output.WriteLine($"ended at {phase}");
-            await crm.KillAsync();
-            crm.Start();
-            moments.Add(await TrueState.RecordAsync(crm.Source));
-        }
-        await clients.StopAsync();
-        moments.Add(await TrueState.RecordAsync(crm.Source));
-        await crm.WaitAsync(120);
-        await crm.StopAsync();
-        (await Crmbackup.RunAsync("verify", "--vault", crm.Vault)).MustBe(0);
-        await EqualAsync(crm, moments.Select(moment => ($"lsn:{moment.Lsn}", moment)));
-    }
-
     /// <summary>A settle that kills itself before its commit; gives the number of files that it left.</summary>
     static async Task<int> KilledSettleAsync(Protected crm)
     {

@@ -34,6 +34,10 @@ sealed class ContainerRabbit : RabbitServer
 
     public override Task KillAsync() => Containers.KillAsync(_container);
 
+    public override Task FreezeAsync() => _container.PauseAsync();
+
+    public override Task ThawAsync() => _container.UnpauseAsync();
+
     public override Task StopAsync() => _container.StopAsync();
 
     public override Task<string> LogTailAsync() => Containers.LogTailAsync(_container);

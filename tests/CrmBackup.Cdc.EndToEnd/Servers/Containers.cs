@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Docker.DotNet.Models;
 using DotNet.Testcontainers.Builders;
 using DotNet.Testcontainers.Configurations;
@@ -8,20 +9,27 @@ namespace CrmBackup.Cdc.EndToEnd;
 /// <summary>Whether a Docker daemon answers is asked once per run; without one the same tests use locally installed servers.</summary>
 static class Containers
 {
-    static readonly Lazy<bool> _available = new(() =>
-    {
-        try
-        {
-            new ContainerBuilder("postgres:17").Build();
-            return true;
-        }
-        catch (DockerUnavailableException)
-        {
-            return false;
-        }
-    });
+    static readonly Lazy<bool> _available = new(Ask);
 
     public static bool Available => _available.Value;
+
+    static bool Ask()
+    {
+        while (true)
+            try
+            {
+                new ContainerBuilder("postgres:17").Build();
+                return true;
+            }
+            catch (DockerUnavailableException)
+            {
+                return false;
+            }
+            catch (RegexMatchTimeoutException)
+            {
+                // Reading the image's name may take a second: not enough for a machine that is very busy.
+            }
+    }
 
     /// <summary>Published ports are reachable from this machine only.</summary>
     public static void OnLoopback(CreateContainerParameters parameters)

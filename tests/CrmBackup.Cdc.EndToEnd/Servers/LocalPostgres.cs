@@ -114,6 +114,18 @@ sealed class LocalPostgres : PostgresServer
         _process = null;
     }
 
+    public override Task FreezeAsync()
+    {
+        _process!.SignalAll(Signals.Stop);
+        return Task.CompletedTask;
+    }
+
+    public override Task ThawAsync()
+    {
+        _process!.SignalAll(Signals.Continue);
+        return Task.CompletedTask;
+    }
+
     public override async Task StopAsync()
     {
         await _process!.StopAsync(signal: 2);

@@ -65,9 +65,21 @@ sealed class LocalRabbit(IReadOnlyDictionary<string, string> settings, string? d
         _broker = null;
     }
 
+    public override Task FreezeAsync()
+    {
+        _broker!.SignalAll(Signals.Stop);
+        return Task.CompletedTask;
+    }
+
+    public override Task ThawAsync()
+    {
+        _broker!.SignalAll(Signals.Continue);
+        return Task.CompletedTask;
+    }
+
     public override async Task StopAsync()
     {
-        await _broker!.StopAsync(signal: 15);
+        await _broker!.StopAsync(Signals.Terminate);
         _broker = null;
     }
 

@@ -94,6 +94,11 @@ public abstract class PostgresServer : IAsyncDisposable
     /// <summary>SIGKILL, to the server and all its backends.</summary>
     public abstract Task KillAsync();
 
+    /// <summary>SIGSTOP, to the server and all its backends: connections stay, nothing answers until <see cref="ThawAsync"/>.</summary>
+    public abstract Task FreezeAsync();
+
+    public abstract Task ThawAsync();
+
     /// <summary>A fast shutdown: connections are ended, everything is flushed.</summary>
     public abstract Task StopAsync();
 

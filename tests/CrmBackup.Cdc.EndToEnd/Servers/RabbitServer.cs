@@ -26,6 +26,11 @@ public abstract class RabbitServer : IAsyncDisposable
     /// <summary>SIGKILL to the broker and everything it started.</summary>
     public abstract Task KillAsync();
 
+    /// <summary>SIGSTOP, to the broker and everything it started: connections stay, nothing answers until <see cref="ThawAsync"/>.</summary>
+    public abstract Task FreezeAsync();
+
+    public abstract Task ThawAsync();
+
     public abstract Task StopAsync();
 
     /// <summary>Starts the stopped or killed broker on the same data and port; returns when it answers.</summary>

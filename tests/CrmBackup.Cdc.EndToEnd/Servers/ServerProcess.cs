@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.InteropServices;
 
 namespace CrmBackup.Cdc.EndToEnd;
 
@@ -48,15 +47,22 @@ sealed class ServerProcess
     {
         var family = Family(Id);
         foreach (var id in family)
-            Signal(id, 9);
+            Signals.Send(id, Signals.Kill);
         await Eventually.TrueAsync(() => !family.Any(IsAlive), TimeSpan.FromSeconds(30), "killed processes to be gone");
         Forget();
+    }
+
+    /// <summary>To the server and everything it started, which nothing can be started beside: stopped, or going on.</summary>
+    public void SignalAll(int signal)
+    {
+        foreach (var id in Family(Id))
+            Signals.Send(id, signal);
     }
 
     /// <summary>Asks the server to end by a signal; kills it when it does not within half a minute.</summary>
     public async Task StopAsync(int signal)
     {
-        Signal(Id, signal);
+        Signals.Send(Id, signal);
         for (var waited = Stopwatch.StartNew(); Runs && waited.Elapsed < TimeSpan.FromSeconds(30);)
             await Task.Delay(20);
         await KillAsync();
@@ -100,11 +106,6 @@ sealed class ServerProcess
             return null;
         }
     }
-
-    static void Signal(int id, int signal) => _ = kill(id, signal);
-
-    [DllImport("libc", SetLastError = true)]
-    static extern int kill(int id, int signal);
 }
 
 static class Loopback
