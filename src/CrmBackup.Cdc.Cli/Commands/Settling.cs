@@ -37,6 +37,7 @@ static class Settling
         var log = invocation.Logging.CreateLogger<SettleWorker>();
         var job = new SettleJob(vault.Medium, vault.Identity, new SettleLimits(), log);
         return new SettleWorker(
-            plane, stop => alone ? vault.RefreshAsync(stop) : Task.FromResult(vault.State), SettleWorker.By(job), invocation.Clock, log);
+            plane, stop => alone ? vault.RefreshAsync(stop) : Task.FromResult(vault.State), SettleWorker.By(job), invocation.Clock, log,
+            own: alone ? vault.Medium : null);
     }
 }

@@ -1,3 +1,5 @@
+using CrmBackup.Cdc.Vault;
+
 namespace CrmBackup.Cdc.Cli;
 
 sealed class WorkerCommand : Verb
@@ -16,9 +18,13 @@ sealed class WorkerCommand : Verb
     public override async Task<int> RunAsync(Invocation invocation, CancellationToken stop)
     {
         _ = invocation.Settings.Broker.For(Guid.Empty);
-        var vault = await invocation.OpenVaultAsync(stop);
+        return await new VaultPatience(invocation, (vault, ending) => WorkAsync(invocation, vault, ending), writes: false).RunAsync(stop);
+    }
+
+    static async Task<int> WorkAsync(Invocation invocation, BackupVault vault, CancellationToken stop)
+    {
         await using var plane = Settling.Plane(invocation, vault);
-        Settling.Worker(invocation, vault, plane, alone: true);
-        return await new LongRunning(invocation).Add(plane).RunAsync(stop);
+        var worker = Settling.Worker(invocation, vault, plane, alone: true);
+        return await new LongRunning(invocation).Add(plane).Add(worker.WhileTakingDataAsync).RunAsync(stop);
     }
 }

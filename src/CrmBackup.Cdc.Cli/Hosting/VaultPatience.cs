@@ -6,7 +6,8 @@ namespace CrmBackup.Cdc.Cli;
 
 /// <summary>Works on a vault as long as its medium lets it, and waits while it does not: the slot, or the broker, keeps what comes meanwhile.
 /// Each time everything begins anew from what can be read. Says once what it waits for, and once that it is over.</summary>
-sealed class VaultPatience(Invocation invocation, Func<BackupVault, CancellationToken, Task<int>> work)
+/// <param name="writes">It is the archive's work: <c>status</c> on this machine tells, too, what is waited for.</param>
+sealed class VaultPatience(Invocation invocation, Func<BackupVault, CancellationToken, Task<int>> work, bool writes = true)
 {
     static readonly TimeSpan _firstPause = TimeSpan.FromSeconds(1), _longestPause = TimeSpan.FromSeconds(30);
     TimeSpan _pause = _firstPause;
@@ -70,6 +71,8 @@ sealed class VaultPatience(Invocation invocation, Func<BackupVault, Cancellation
     /// <summary>A state directory that cannot be written is said, and is no reason to end.</summary>
     void Noted(Action action)
     {
+        if (!writes)
+            return;
         try
         {
             action();

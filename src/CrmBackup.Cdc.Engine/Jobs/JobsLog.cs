@@ -28,6 +28,9 @@ static partial class JobsLog
     [LoggerMessage(4463, LogLevel.Information, "Settle job {Job} is cut off: the worker stops")]
     public static partial void SettleCutOff(this ILogger log, Guid job);
 
+    [LoggerMessage(4464, LogLevel.Information, "Settle job {Job} is given back: the vault takes no data here")]
+    public static partial void SettleGivenBack(this ILogger log, Guid job);
+
     [LoggerMessage(4470, LogLevel.Warning, "Settle job {Job} is given out again: {Reason}")]
     public static partial void SettleAgain(this ILogger log, Guid job, string reason);
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using CrmBackup.Cdc.Core;
+using CrmBackup.Cdc.Vault;
 using Microsoft.Extensions.Logging;
 
 namespace CrmBackup.Cdc.Engine;
@@ -20,18 +21,27 @@ public sealed class SettleWorker
     readonly SettleWork _work;
     readonly TimeProvider _clock;
     readonly ILogger _log;
+    readonly IMedium? _own;
+    readonly TaskCompletionSource _away = new(TaskCreationOptions.RunContinuationsAsynchronously);
     readonly string _name = $"{Environment.MachineName}/{Environment.ProcessId}";
 
     /// <param name="state">Reads the vault's present state; called by one job at a time.</param>
+    /// <param name="own">The vault's medium as this worker sees it, with no archive beside it that would wait for it.</param>
     public SettleWorker(
-        ControlPlane plane, Func<CancellationToken, Task<VaultState>> state, SettleWork work, TimeProvider clock, ILogger<SettleWorker> log)
+        ControlPlane plane, Func<CancellationToken, Task<VaultState>> state, SettleWork work, TimeProvider clock, ILogger<SettleWorker> log,
+        IMedium? own = null)
     {
-        (_plane, _state, _work, _clock, _log) = (plane, state, work, clock, log);
+        (_plane, _state, _work, _clock, _log, _own) = (plane, state, work, clock, log, own);
         plane.Take<SettleRequested>(plane.Queue("settle"), DoAsync);
     }
 
     /// <summary>The work as it is done; tests have others.</summary>
     public static SettleWork By(SettleJob job) => (plan, state, stem, stop) => job.RunAsync(plan, state.Shape, stem, stop);
+
+    /// <summary>Until stopped, or until a job showed that the worker's own medium takes no data now: that job was given back, and while this
+    /// worker waits, others get the next ones.</summary>
+    /// <exception cref="MediumException">What is to be waited for.</exception>
+    public Task WhileTakingDataAsync(CancellationToken stop) => _away.Task.WaitAsync(stop);
 
     async Task DoAsync(SettleRequested job, CancellationToken stop)
     {
@@ -46,13 +56,38 @@ public sealed class SettleWorker
         }
         catch (Exception failure)
         {
+            var away = stop.IsCancellationRequested ? null : await AwayAsync(failure, stop);
             if (stop.IsCancellationRequested)
                 _log.SettleCutOff(job.Job);
+            else if (away is not null)
+                _log.SettleGivenBack(job.Job);
             else
                 _log.SettleFailed(failure, job.Job);
-            var answer = new JobFailed(job.Job, job.Vault, failure.Message, _name, WorkerStopped: stop.IsCancellationRequested);
-            using var patience = new CancellationTokenSource(_farewell);
-            await _plane.SendAsync(_plane.Queue("failed"), answer, null, patience.Token);
+            var answer = new JobFailed(
+                job.Job, job.Vault, failure.Message, _name, WorkerStopped: stop.IsCancellationRequested || away is not null);
+            try
+            {
+                using var patience = new CancellationTokenSource(_farewell);
+                await _plane.SendAsync(_plane.Queue("failed"), answer, null, patience.Token);
+            }
+            finally
+            {
+                if (away is not null)
+                    _away.TrySetException(away);
+            }
+        }
+    }
+
+    /// <summary>A medium that is damaged is no reason to wait: the job has failed.</summary>
+    async Task<MediumException?> AwayAsync(Exception failure, CancellationToken stop)
+    {
+        try
+        {
+            return _own is null ? null : await MediumPatience.CauseAsync(_own, failure, stop);
+        }
+        catch (MediumException)
+        {
+            return null;
         }
     }
 

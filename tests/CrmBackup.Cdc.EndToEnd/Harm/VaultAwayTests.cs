@@ -4,7 +4,7 @@ namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>The vault's medium takes no data for a while: a small disk of its own that is filled, made read-only, unmounted; a folder that is gone.</summary>
 [Collection("main job")]
-public sealed class VaultAwayTests(PostgresFixture postgres)
+public sealed class VaultAwayTests(PostgresFixture postgres, RabbitFixture rabbit)
 {
     [TheoryWhere(Needs.Root)]
     [InlineData("full", "no room left")]
@@ -59,6 +59,46 @@ public sealed class VaultAwayTests(PostgresFixture postgres)
             // Each layer of it.
             foreach (var mounted in File.ReadAllLines("/proc/mounts").Select(line => line.Split(' ')[1]).Where(at => at == crm.Vault || at == disk).Reverse())
                 await Command.RunAsync("umount", "-l", mounted);
+        }
+    }
+
+    [FactWhere(Needs.Root)]
+    public async Task A_worker_waits_too_and_gives_its_job_back()
+    {
+        await using var crm = await Protected.InitAsync(postgres.Server, rabbit.Server, await CrmSample.CreateDatabaseAsync(postgres.Server, 0.01));
+        // The worker's machine has mounted the vault on its own, and may not write.
+        var mounted = crm.Vault + ".worker";
+        Directory.CreateDirectory(mounted);
+        await MountAsync(crm.Vault, mounted);
+        try
+        {
+            await Command.RunAsync("mount", "-o", "remount,bind,ro", mounted);
+            crm.Start("--flush", "300ms");
+            await crm.ProtectingAsync();
+            await using var worker = Crmbackup.Start(
+                new Dictionary<string, string>(), "worker", "--vault", mounted, "--broker", rabbit.Server.AmqpUri.ToString());
+            await crm.ExecuteAsync("UPDATE accounts SET name = name || ' & Sons' WHERE id <= 20");
+            await crm.WaitAsync();
+            await using var settle = Crmbackup.Start(new Dictionary<string, string>(), "settle", "--now", "--vault", crm.Vault);
+            await Eventually.TrueAsync(() => worker.Errors.Contains("is read-only", StringComparison.Ordinal), TimeSpan.FromSeconds(60), "the worker to say what it waits for");
+            await Eventually.TrueAsync(() => crm.Processes["archive"].Errors.Contains("is given out again", StringComparison.Ordinal), TimeSpan.FromSeconds(30), "the job to be given back");
+            // Longer than a few tries.
+            await Task.Delay(TimeSpan.FromSeconds(4));
+            Assert.False(worker.HasEnded, worker.Errors);
+            Assert.Single(worker.Errors.Split('\n'), line => line.Contains("is waited for", StringComparison.Ordinal));
+            Assert.False(settle.HasEnded, settle.Output);
+            // The archive writes, and this is its machine.
+            (await Crmbackup.RunAsync("status", "--vault", crm.Vault)).MustBe(0);
+            await Command.RunAsync("mount", "-o", "remount,bind,rw", mounted);
+            (await settle.EndAsync(TimeSpan.FromMinutes(2))).MustBe(0);
+            Assert.Contains("takes data again", worker.Errors);
+            (await worker.StopAsync()).MustBe(0);
+            await crm.StopAsync();
+        }
+        finally
+        {
+            await crm.KillAsync();
+            await Command.RunAsync("umount", "-l", mounted);
         }
     }
 
