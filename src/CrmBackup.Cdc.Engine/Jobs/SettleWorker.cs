@@ -78,14 +78,14 @@ public sealed class SettleWorker
         }
     }
 
-    /// <summary>A medium that is damaged is no reason to wait: the job has failed.</summary>
+    /// <summary>A medium that is damaged is no reason to wait, and neither is a stop: the job has failed.</summary>
     async Task<MediumException?> AwayAsync(Exception failure, CancellationToken stop)
     {
         try
         {
             return _own is null ? null : await MediumPatience.CauseAsync(_own, failure, stop);
         }
-        catch (MediumException)
+        catch (Exception unclear) when (unclear is MediumException or OperationCanceledException)
         {
             return null;
         }
