@@ -35,6 +35,7 @@ public sealed class WrongInputTests(PostgresFixture postgres)
         new("restore --vault VAULT --to latest --target FREE --table public.nothing", 2, "no table matches 'public.nothing'", "The vault knows public.accounts"),
         new("restore --vault VAULT --to latest --target FREE --table public.notes --where nothing=1", 2, "public.notes has no column nothing", "Its columns are id"),
         new("init --source PLAIN --vault NEW", 3, "role plain is not a superuser", "init --dry-run"),
+        new("init --source PLAIN --vault VAULT", 3, "may not ask which cluster the source is", "GRANT EXECUTE ON FUNCTION pg_control_system()"),
         new("run --source PLAIN --vault VAULT", 1, "permission denied", "init --role"),
         new("wait --source PLAIN --vault VAULT", 1, "permission denied", "init --role"),
         new("mark now --source PLAIN --vault VAULT", 1, "permission denied", "init --role"),
@@ -58,6 +59,7 @@ public sealed class WrongInputTests(PostgresFixture postgres)
         var folder = Directory.CreateTempSubdirectory("crmbackup-wrong-").FullName;
         using var old = new Relay(new NpgsqlConnectionStringBuilder(crm.Source).Port, ("server_version\0" + await VersionAsync(2), "server_version\013"));
         await postgres.Server.ExecuteAsync("DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN");
+        await crm.ExecuteAsync("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC");
         var words = new Dictionary<string, string>
         {
             ["SOURCE"] = crm.Source,
