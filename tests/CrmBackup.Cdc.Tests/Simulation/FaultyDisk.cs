@@ -171,8 +171,12 @@ sealed class FaultyDisk(World world, SimulatedProcess process) : DiskCalls
     {
         process.MustLive();
         world.Trace.Add(process.Name, what, path);
+        var cuts = world.PowerCuts;
         world.SystemCall(process);
         process.MustLive();
+        // Who writes from another machine lives on, and the call is not answered.
+        if (world.PowerCuts != cuts)
+            throw new IOException("the disk's machine went away", InputOutput);
     }
 
     static void RefuseWhenLost(Platter.Node node)

@@ -114,8 +114,11 @@ sealed class World
         ServerWorks();
     });
 
+    public int PowerCuts { get; private set; }
+
     public void PowerCut()
     {
+        PowerCuts++;
         Trace.Add("world", "power cut", 0, 0);
         foreach (var unit in _units)
             if (unit.Name != "capture")
