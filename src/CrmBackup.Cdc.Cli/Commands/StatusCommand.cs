@@ -52,6 +52,9 @@ sealed class StatusCommand : Verb
         lines.Add("tables", report.Bases.Tables == 0 ? "none known yet" : report.Bases.Pending.Count == 0 ? $"all {report.Bases.Tables} covered" : $"{report.Bases.Complete} of {report.Bases.Tables} covered");
         foreach (var table in report.Bases.Pending.Take(10))
             lines.Add("", table.RowsRead > 0 ? $"{table.Table}: {Words.Count(table.RowsRead)} rows of its base read" : $"{table.Table}: base not begun");
+        foreach (var table in report.Bases.Repaired.Take(10))
+            lines.Add("repaired", $"{table.Table} by difference: {Words.Count(table.Ranges)} key ranges compared, {Words.Count(table.Differing)} differed, "
+                + $"{Words.Count(table.RowsCopied)} of {Words.Count(table.Rows)} rows copied");
         if (report.Schema is { } schema)
             lines.Add("schema", schema.Until is { } until ? $"changed at {until}, not read anew yet: the newest stored is of {schema.From}" : $"stored, unchanged since {schema.From}");
         lines.Add("settled", report.SettledTo is { } settled ? $"up to {settled}" : "not yet");

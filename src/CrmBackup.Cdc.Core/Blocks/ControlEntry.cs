@@ -107,7 +107,12 @@ public sealed record TouchedTable(uint Oid, IReadOnlyList<short> Columns);
 /// <param name="Snapshot"><c>pg_current_snapshot()</c> under which the rows were read.</param>
 /// <param name="Table">The table as that same snapshot's transaction saw it; the rows' columns are its non-generated columns in attnum order.</param>
 /// <param name="Barrier">A position after which everything visible to the snapshot is passed.</param>
-public sealed record BaseChunkRead(string Snapshot, CatalogTable Table, Position Barrier, long Rows) : ControlEntry;
+/// <param name="Rows">Read and sent.</param>
+public sealed record BaseChunkRead(string Snapshot, CatalogTable Table, Position Barrier, long Rows) : ControlEntry
+{
+    /// <summary>What became of the key ranges, where the order named some.</summary>
+    public RangesRead? Ranges { get; init; }
+}
 
 /// <summary>Last entry of a schema dump's answer: the dump is exact for every position between the two barriers that no DDL parts.</summary>
 public sealed record SchemaDumped(Position Before, Position After) : ControlEntry;
@@ -131,6 +136,10 @@ public enum OrderFailure
     /// <summary>The table holds a row that the server cannot send: it stays uncovered until that row is gone.</summary>
     [JsonStringEnumMemberName("unsendable")]
     Unsendable,
+
+    /// <summary>To compare the table would cost the source more than to read it: read it.</summary>
+    [JsonStringEnumMemberName("costly")]
+    Costly,
 }
 
 /// <summary>The order could not be carried out now.</summary>
@@ -185,7 +194,11 @@ public sealed record DurableAt(Guid Epoch, Position At) : ArchiveRequest
 /// <param name="FileNode">The table must still have this <c>pg_relation_filenode</c>, else the base starts anew; 0 = any.</param>
 /// <param name="Keys">When given: not pages but the rows with these keys (column texts in key order), if they still exist.</param>
 public sealed record ReadBaseChunk(
-    Guid Epoch, ulong Order, uint Oid, uint FileNode, long FromPage, long? ToPage, IReadOnlyList<IReadOnlyList<string>>? Keys) : ArchiveRequest;
+    Guid Epoch, ulong Order, uint Oid, uint FileNode, long FromPage, long? ToPage, IReadOnlyList<IReadOnlyList<string>>? Keys) : ArchiveRequest
+{
+    /// <summary>When given: not pages but these key ranges, and of them only those that are not what the archive has.</summary>
+    public KeyRanges? Ranges { get; init; }
+}
 
 /// <summary>Dump the schema between two barriers.</summary>
 public sealed record DumpSchema(Guid Epoch, ulong Order) : ArchiveRequest;

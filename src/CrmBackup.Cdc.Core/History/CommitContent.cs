@@ -29,9 +29,9 @@ public sealed record SegmentEntry(
     long Bytes, long Rows, Sha256 FileHash, Sha256 ContentHash,
     Lsn First, Lsn Last, SourceTime? FirstTime, SourceTime? LastTime, ulong MaxXid, uint Timeline = 0);
 
-/// <summary>One chunk of a base, read by COPY in one short transaction.</summary>
+/// <summary>One chunk of a base, read by COPY in one short transaction; or compared in one, and read where it differed.</summary>
 /// <param name="Snapshot"><c>pg_current_snapshot()</c> of that transaction, as text.</param>
-/// <param name="FromPage">First heap page, inclusive.</param>
+/// <param name="FromPage">First heap page, inclusive; of compared chunks: their number in the order of the keys.</param>
 /// <param name="ToPage">Exclusive; null = open-ended (the last chunk, or the whole table).</param>
 /// <param name="Keys">True for the repair chunk: rows re-read by key, because an event in the base's window carried unchanged TOAST.</param>
 public sealed record BaseChunk(
@@ -42,6 +42,9 @@ public sealed record BaseChunk(
 
     /// <summary>Everything visible to the snapshot was committed at or before this end LSN.</summary>
     public Lsn Barrier { get; init; }
+
+    /// <summary>Null where all rows were read.</summary>
+    public ComparedKeys? Compared { get; init; }
 }
 
 /// <summary>A base is whole: coverage of the relation begins at <paramref name="From"/> (a barrier after the newest chunk's snapshot).

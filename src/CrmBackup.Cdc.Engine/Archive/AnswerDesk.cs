@@ -19,6 +19,8 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, TimeProvider cloc
     {
         public ulong NextBlock { get; set; }
         public BaseRows? Rows { get; init; }
+        /// <summary>What the source compares.</summary>
+        public ComparedPart? Part { get; init; }
         /// <summary>The rows do not fit the shape that was expected. Whether the table has another one by now, the answer's end says.</summary>
         public FormatViolationException? Misfit { get; set; }
         public Dictionary<string, MemoryStream>? Files { get; init; }
@@ -38,11 +40,12 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, TimeProvider cloc
     }
 
     /// <param name="chunk">What is known before it is read.</param>
-    public void Expect(ulong order, RelationShape shape, BaseChunk chunk)
+    /// <param name="part">What is compared; null: all is read.</param>
+    public void Expect(ulong order, RelationShape shape, BaseChunk chunk, ComparedPart? part = null)
     {
         var path = writer.NextTablePath(shape, SegmentKind.Base, DateOnly.FromDateTime(clock.GetUtcNow().UtcDateTime));
         lock (_gate)
-            _expected[order] = new Answer { Rows = new BaseRows(vault.Medium, path, shape, _origin!, chunk) };
+            _expected[order] = new Answer { Rows = new BaseRows(vault.Medium, path, shape, _origin!, chunk), Part = part };
     }
 
     public void ExpectFiles(ulong order)
@@ -93,6 +96,13 @@ sealed class AnswerDesk(BackupVault vault, VaultWriter writer, TimeProvider cloc
             case BaseChunkRead read when answer.Rows is { } rows:
                 if (rows.Rows != read.Rows)
                     throw new FormatViolationException($"a base chunk has {rows.Rows} rows, capture counted {read.Rows}");
+                if ((read.Ranges is null) != (answer.Part is null) || read.Ranges?.Copied.Any(place => place < 0 || place >= answer.Part!.Ranges.Count) == true)
+                    throw new FormatViolationException("a base chunk was compared otherwise than it was asked for");
+                if (answer.Part is { } part && !rows.AddEqual(part, read.Ranges!))
+                {
+                    rows.Dispose();
+                    return new ArchiveInput.Failed(order, new OrderFailed("the repair was given up"));
+                }
                 var (chunk, segment) = await rows.FinishAsync(read, stop);
                 return new ArchiveInput.ChunkRead(order, chunk, segment, read.Table, read.Barrier);
             case SchemaDumped dumped when answer.Files is { } files:

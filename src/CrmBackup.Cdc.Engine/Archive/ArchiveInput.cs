@@ -16,6 +16,10 @@ abstract record ArchiveInput
     /// <summary>A schema dump came whole.</summary>
     public sealed record SchemaRead(ulong Order, IReadOnlyDictionary<string, byte[]> Files, SchemaDumped Answer) : ArchiveInput;
 
+    /// <summary>What the vault knows of a table that is to be repaired.</summary>
+    /// <param name="Rows">Null: it cannot be folded, and <paramref name="Why"/> says why.</param>
+    public sealed record PastFolded(BasePlanner.Base Base, PastRows? Rows, string Why = "") : ArchiveInput;
+
     public sealed record Failed(ulong Order, OrderFailed Answer) : ArchiveInput;
 
     /// <summary>Settled segments, checked, waiting for their commit.</summary>

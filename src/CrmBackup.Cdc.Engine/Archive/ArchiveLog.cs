@@ -41,6 +41,16 @@ static partial class ArchiveLog
     [LoggerMessage(4212, LogLevel.Warning, "No order was answered for {Patience}: the stream is asked for anew")]
     public static partial void AnswersMissing(this ILogger log, TimeSpan patience);
 
+    [LoggerMessage(4213, LogLevel.Information, "Base {BaseId} of {Table} begins, by difference to what the vault knew at {Past}")]
+    public static partial void RepairBegins(this ILogger log, int baseId, string table, Position past);
+
+    [LoggerMessage(4214, LogLevel.Information, "{Table} cannot be repaired by difference: {Reason}; it is read anew")]
+    public static partial void RepairGivenUp(this ILogger log, string table, string reason);
+
+    [LoggerMessage(4215, LogLevel.Information,
+        "{Table} was repaired by difference: {Ranges} key ranges compared, {Differing} differed, {Copied} of {Rows} rows copied from the source")]
+    public static partial void Repaired(this ILogger log, string table, long ranges, long differing, long copied, long rows);
+
     [LoggerMessage(4211, LogLevel.Information, "Archive stopped; everything up to {Position} is durable")]
     public static partial void ArchiveStopped(this ILogger log, Position? position);
 }

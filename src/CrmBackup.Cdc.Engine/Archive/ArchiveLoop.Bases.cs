@@ -23,7 +23,9 @@ public sealed partial class ArchiveLoop
 
     void ResumeBases()
     {
-        _bases = new BasePlanner(_options.BaseChunkPages);
+        foreach (var open in _bases.Open.ToList())
+            _bases.End(open.Shape.Number);
+        _bases = new BasePlanner(_options.BaseChunkPages, _options.RepairPartRows);
         var state = _vault.State;
         var complete = state.Bases.Select(one => (one.Relation, one.BaseId)).ToHashSet();
         var voided = LastGap(gap => gap.Scope == GapScope.Database);
@@ -35,7 +37,11 @@ public sealed partial class ArchiveLoop
             if (shape is null || complete.Contains((chunks.Key, newest)) || newest <= Voided(chunks.Key) || current.Any(chunk => chunk.Barrier <= voided)
                 || current.Any(chunk => chunk.Shape != shape.Version))
                 continue;
-            var resumed = _bases.Begin(shape, newest, current);
+            var compared = current.Where(chunk => chunk.Compared is not null).MaxBy(chunk => chunk.FromPage)?.Compared;
+            var repair = compared is not null && PastOf(shape) is { } past ? new Repair(past, compared.Column, compared.To) : null;
+            if (compared is not null && repair is null)
+                continue;
+            var resumed = _bases.Begin(shape, newest, current, repair);
             resumed.Barrier = _reader!.Position with { Lsn = current.Max(chunk => chunk.Barrier) };
         }
     }
@@ -70,7 +76,7 @@ public sealed partial class ArchiveLoop
             _pending.Settings[Coverage.UnlistedFrom] = "";
         // Read in this order: a small table is not to wait for its coverage until a large one has been read.
         foreach (var shape in needed.OrderBy(shape => SizeOf(shape.Oid).Pages))
-            BeginBase(_tables.Find(shape.Oid)!);
+            BeginBase(_tables.Find(shape.Oid)!, RepairOf(shape));
     }
 
     /// <summary>A table whose columns are others than what was told is unknown since the last look that found all well.</summary>
@@ -88,7 +94,7 @@ public sealed partial class ArchiveLoop
         static (short, string, uint, int, ValueRule?) Told(ColumnShape column) => (column.AttNum, column.Name, column.TypeOid, column.TypeMod, column.Rule);
     }
 
-    BasePlanner.Base BeginBase(RelationShape shape)
+    BasePlanner.Base BeginBase(RelationShape shape, Repair? repair = null)
     {
         var state = _vault.State;
         var id = state.BaseChunks.Where(chunk => chunk.Relation == shape.Number).Select(chunk => chunk.BaseId)
@@ -99,8 +105,11 @@ public sealed partial class ArchiveLoop
             && !state.Bases.Concat(_pending.Bases).Any(one => one.Relation == entry.Relation && one.BaseId == entry.BaseId)
             && !_pending.Remove.Contains(entry.Path)).Select(entry => entry.Path));
         VoidBase(shape.Number);
-        _logger.BaseBegins(id, shape.FullName);
-        return _bases.Begin(shape, id);
+        if (repair is null)
+            _logger.BaseBegins(id, shape.FullName);
+        else
+            _logger.RepairBegins(id, shape.FullName, repair.Past);
+        return _bases.Begin(shape, id, repair: repair);
     }
 
     void RestartBase(int relation, DateTimeOffset notBefore = default)
@@ -114,7 +123,10 @@ public sealed partial class ArchiveLoop
     {
         _lastAnswer = _clock.GetUtcNow();
         _answers.Expect(order.Order, one.Shape, new BaseChunk(
-            one.Shape.Number, one.Id, one.TakeChunkNumber(), "", one.Shape.Version, order.FromPage, order.ToPage, keys, Rows: 0));
+            one.Shape.Number, one.Id, one.TakeChunkNumber(), "", one.Shape.Version, order.FromPage, order.ToPage, keys, Rows: 0)
+        {
+            Compared = order.Ranges is { } ranges ? new ComparedKeys(ranges.Column, ranges.From, ranges.To, ranges.Expected.Count, 0, 0) : null,
+        }, order.Ranges is null ? null : one.Repair!.Next(_options.RepairPartRows).Part);
     }
 
     async Task OrdersAsync(DateTimeOffset now, CancellationToken stop)
@@ -143,6 +155,7 @@ public sealed partial class ArchiveLoop
             await _log.RequestAsync(new DumpSchema(_epoch.Epoch, order), stop);
         }
         await CompleteBasesAsync(stop);
+        await FoldNextAsync();
         IsProtecting = _tables!.IsCompared && _bases.Open.Count == 0 && !_schema.Needed;
     }
 
@@ -163,6 +176,8 @@ public sealed partial class ArchiveLoop
         if (failed.Answer.Failure == OrderFailure.Gone)
             // Its end comes in the stream.
             _bases.End(order.Base.Shape.Number);
+        else if (order.Base.Repair is not null && failed.Answer.Failure is OrderFailure.Costly or OrderFailure.Unsendable)
+            ReadInstead(order.Base, failed.Answer.Reason);
         else if (failed.Answer.Failure == OrderFailure.Rewritten)
             RestartBase(order.Base.Shape.Number, later);
         else if (failed.Answer.Failure == OrderFailure.Unsendable)
@@ -201,6 +216,8 @@ public sealed partial class ArchiveLoop
         await _writer.CommitAsync(new CommitContent { Add = read.Segment is null ? [] : [read.Segment], BaseChunks = [read.Chunk] }, stop);
         _misread.Remove(one.Shape.Number);
         one.Done.Add(read.Chunk);
+        if (read.Chunk.Compared is { } compared)
+            one.Repair!.Done(compared);
         one.KeysDone |= order.Keys;
         if (read.Barrier.Lsn > one.Barrier.Lsn)
             one.Barrier = read.Barrier;
@@ -236,6 +253,8 @@ public sealed partial class ArchiveLoop
             _pending.Bases.Add(new BaseComplete(one.Shape.Number, one.Id, one.Barrier) { Time = _reader!.Time });
             _bases.End(one.Shape.Number);
             _logger.BaseIsComplete(one.Id, one.Shape.FullName, one.Done.Sum(chunk => chunk.Rows), one.Barrier);
+            if (RepairedTable.Of(one.Shape.FullName, one.Done) is { } repaired)
+                _logger.Repaired(one.Shape.FullName, repaired.Ranges, repaired.Differing, repaired.RowsCopied, repaired.Rows);
         }
     }
 

@@ -21,6 +21,8 @@ public sealed partial class ArchiveLoop
     readonly LogSegmentBuilder _events = new();
     readonly PendingCommit _pending = new();
     readonly AnswerDesk _answers;
+    /// <summary>Of whatever works beside the loop.</summary>
+    CancellationToken _ending;
 
     public ArchiveLoop(
         BackupVault vault, VaultWriter writer, IChangeLog log, ArchiveOptions options, TimeProvider clock, ILogger<ArchiveLoop> logger)
@@ -51,6 +53,7 @@ public sealed partial class ArchiveLoop
     public async Task RunAsync(CancellationToken stop)
     {
         using var readers = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        _ending = readers.Token;
         var feeding = FeedAsync(readers.Token);
         try
         {
@@ -76,6 +79,7 @@ public sealed partial class ArchiveLoop
             await readers.EndAsync();
             _answers.Reset(Guid.Empty, null);
             await SwallowCancellationAsync(feeding);
+            await SwallowCancellationAsync(_folding);
         }
     }
 
@@ -112,6 +116,7 @@ public sealed partial class ArchiveLoop
                 break;
             case ArchiveInput.ChunkRead chunk: await ChunkAsync(chunk, stop); break;
             case ArchiveInput.SchemaRead schema: _schema?.Answered(schema.Order, schema.Files, schema.Answer); break;
+            case ArchiveInput.PastFolded folded: Folded(folded); break;
             case ArchiveInput.Failed failed: OrderFailed(failed); break;
             case ArchiveInput.Settled settled: await SettledAsync(settled, stop); break;
             default: throw new InvalidOperationException($"unknown input {input.GetType().Name}");

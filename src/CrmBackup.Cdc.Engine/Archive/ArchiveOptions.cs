@@ -13,6 +13,12 @@ public sealed record ArchiveOptions
     public TimeSpan Ask { get; init; } = TimeSpan.FromSeconds(3);
     /// <summary>Heap pages per base chunk: 16384 pages are 128 MiB, read in a few seconds (rule 18: at most 10 s).</summary>
     public int BaseChunkPages { get; init; } = 16_384;
+    /// <summary>After a gap, tables of at least this size are repaired by difference; smaller ones are read as fast.</summary>
+    public long RepairBytesMin { get; init; } = 32L << 20;
+    /// <summary>Rows of a key range: copied together where one of them differs.</summary>
+    public int RepairRangeRows { get; init; } = 500;
+    /// <summary>Rows compared in one short transaction on the source.</summary>
+    public int RepairPartRows { get; init; } = 100_000;
     /// <summary>Base chunks and dumps asked for at the same time.</summary>
     public int BaseParallel { get; init; } = 2;
     /// <summary>Pause before an order that could not be carried out is repeated.</summary>
@@ -34,6 +40,12 @@ public sealed record ArchiveOptions
             yield return "archive:ask must be at least 1 s";
         if (BaseChunkPages is < 1 or > 1 << 20)
             yield return "archive:baseChunkPages must be between 1 and 1048576";
+        if (RepairBytesMin < 0)
+            yield return "archive:repairBytesMin must not be negative";
+        if (RepairRangeRows is < 1 or > 100_000)
+            yield return "archive:repairRangeRows must be between 1 and 100000";
+        if (RepairPartRows is < 1 or > 10_000_000)
+            yield return "archive:repairPartRows must be between 1 and 10000000";
         if (BaseParallel is < 1 or > 64)
             yield return "archive:baseParallel must be between 1 and 64";
         if (OrderRetry < TimeSpan.FromMilliseconds(10))

@@ -3,8 +3,9 @@ using CrmBackup.Cdc.Core;
 namespace CrmBackup.Cdc.Engine;
 
 /// <summary>Decides which rows of which table are to be read next for a base. Pure: asks nobody, reads no clock.
-/// A table with a key is read in chunks of pages under different snapshots, one without in a single chunk (rule 5).</summary>
-sealed class BasePlanner(int chunkPages)
+/// A table with a key is read in chunks of pages under different snapshots, one without in a single chunk (rule 5); one that is repaired, in
+/// chunks of keys, one after the other.</summary>
+sealed class BasePlanner(int chunkPages, int repairRows = 0)
 {
     readonly Dictionary<int, Base> _open = [];
     readonly Dictionary<ulong, Ordered> _ordered = [];
@@ -24,6 +25,8 @@ sealed class BasePlanner(int chunkPages)
         /// <summary>To be read in one piece, under one snapshot, though the table has a key.</summary>
         public bool Whole { get; set; }
         public bool KeysDone { get; set; }
+        /// <summary>Null: all of it is read.</summary>
+        public Repair? Repair { get; init; }
         /// <summary>How often the server could not send it.</summary>
         public int Refusals { get; set; }
         public DateTimeOffset NotBefore { get; set; }
@@ -71,15 +74,20 @@ sealed class BasePlanner(int chunkPages)
     public bool IsOpen(int relation) => _open.ContainsKey(relation);
 
     /// <summary>Begins a base, or begins it anew under the next id.</summary>
-    public Base Begin(RelationShape shape, int id, IEnumerable<BaseChunk>? resumeFrom = null)
+    public Base Begin(RelationShape shape, int id, IEnumerable<BaseChunk>? resumeFrom = null, Repair? repair = null)
     {
-        var started = new Base(shape, shape.Oid, id);
+        End(shape.Number);
+        var started = new Base(shape, shape.Oid, id) { Repair = repair };
         started.Done.AddRange(resumeFrom ?? []);
         _open[shape.Number] = started;
         return started;
     }
 
-    public void End(int relation) => _open.Remove(relation);
+    public void End(int relation)
+    {
+        if (_open.Remove(relation, out var ended))
+            ended.Repair?.Dispose();
+    }
 
     /// <summary>Capture began anew: it knows none of our orders.</summary>
     public void ForgetOrders()
@@ -96,6 +104,12 @@ sealed class BasePlanner(int chunkPages)
     {
         foreach (var one in _open.Values.Where(one => one.NotBefore <= now && !one.PagesDone && told(one.Oid)))
         {
+            if (one.Repair is { } repair)
+            {
+                if (repair.Rows is null || _ordered.Values.Any(ordered => ordered.Base == one))
+                    continue;
+                return Compare(epoch, one, repair);
+            }
             var (size, hasKey) = pages(one.Oid);
             var taken = _ordered.Values.Where(order => order.Base == one && !order.Keys).Select(order => (order.From, order.To));
             var chunk = hasKey && !one.Whole ? chunkPages : int.MaxValue;
@@ -107,6 +121,16 @@ sealed class BasePlanner(int chunkPages)
             return new ReadBaseChunk(epoch, order, one.Oid, fileNode, from, to, null);
         }
         return null;
+    }
+
+    ReadBaseChunk Compare(Guid epoch, Base one, Repair repair)
+    {
+        var (ranges, _) = repair.Next(repairRows);
+        var number = one.Done.Count(chunk => !chunk.Keys);
+        var to = ranges.To is null ? null : (long?)(number + 1);
+        var order = ++_lastOrder;
+        _ordered[order] = new Ordered(one, number, to, Keys: false);
+        return new ReadBaseChunk(epoch, order, one.Oid, one.Done.Count > 0 ? one.Done[0].FileNode : 0, number, to, null) { Ranges = ranges };
     }
 
     public ReadBaseChunk Keys(Guid epoch, Base one, IReadOnlyList<IReadOnlyList<string>> keys)

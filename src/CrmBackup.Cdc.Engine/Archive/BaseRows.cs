@@ -43,11 +43,30 @@ sealed class BaseRows : IDisposable
         }
     }
 
+    /// <summary>Takes the rows of the ranges that were equal from the past.</summary>
+    /// <returns>False when the past was let go of meanwhile.</returns>
+    public bool AddEqual(ComparedPart part, RangesRead read)
+    {
+        var copied = read.Copied.ToHashSet();
+        for (var place = 0; place < part.Ranges.Count; place++)
+        {
+            if (copied.Contains(place))
+                continue;
+            if (part.Past.Read(part.Ranges[place]) is not { } rows)
+                return false;
+            foreach (var tuple in PastRows.Tuples(rows))
+                _writer.AddRow(tuple.Span);
+        }
+        return true;
+    }
+
     /// <returns>The chunk with what its reading told, and its durable segment; no segment when there were no rows.</returns>
     public async Task<(BaseChunk Chunk, SegmentEntry? Segment)> FinishAsync(BaseChunkRead read, CancellationToken stop)
     {
         var chunk = _chunk with
         {
+            ToPage = read.Ranges is null ? _chunk.ToPage : read.Ranges.To is null ? null : _chunk.FromPage + 1,
+            Compared = read.Ranges is not { } ranges ? null : _chunk.Compared! with { To = ranges.To, Differing = ranges.Copied.Count, RowsCopied = read.Rows },
             Snapshot = read.Snapshot,
             Rows = Rows,
             FileNode = read.Table.FileNode,

@@ -153,7 +153,7 @@ sealed class CaptureEpoch(
         {
             switch (failure)
             {
-                // Rule 10: the archive records the gap and reads new bases, without a person.
+                // Rule 10: the archive records the gap and makes new bases, without a person.
                 case SlotLostException lost: return await MakeSlotAnewAsync(lost, stop);
                 case OtherHistoryException other: return await MakeSlotAnewAsync(SlotLostException.OfOtherHistory(Facts!.Slot, other), stop);
                 case StreamRefusedException { PublicationIsMissing: true } refused: return await MendAsync(new SetupDamagedException(refused.Message), stop);

@@ -14,7 +14,8 @@ public sealed record DurableStatus(Lsn Lsn, uint Timeline, SourceTime? Time);
 public sealed record BaseProgress(string Table, long RowsRead, int ChunksRead);
 
 /// <param name="Complete">Tables whose newest state can be restored, of <paramref name="Tables"/>.</param>
-public sealed record BaseStatus(int Tables, int Complete, IReadOnlyList<BaseProgress> Pending);
+/// <param name="Repaired">Tables whose newest base was made by difference to what the vault knew, after a gap.</param>
+public sealed record BaseStatus(int Tables, int Complete, IReadOnlyList<BaseProgress> Pending, IReadOnlyList<RepairedTable> Repaired);
 
 /// <param name="Table">Null: the whole database.</param>
 /// <param name="Open">Coverage has not begun again yet.</param>
@@ -97,7 +98,14 @@ public sealed record StatusReport(
             var complete = state.Bases.Where(known => known.Relation == table.Relation).Select(known => known.BaseId).DefaultIfEmpty(0).Max();
             var chunks = state.BaseChunks.Where(chunk => chunk.Relation == table.Relation && chunk.BaseId > complete).ToList();
             return new BaseProgress(table.Name, chunks.Sum(chunk => chunk.Rows), chunks.Count);
-        })]);
+        })], [.. Repaired(state, live.Except(pending))]);
+    }
+
+    static IEnumerable<RepairedTable> Repaired(VaultState state, IEnumerable<RelationCoverage> tables)
+    {
+        var newest = state.Bases.GroupBy(complete => complete.Relation).ToDictionary(bases => bases.Key, bases => bases.Max(one => one.BaseId));
+        var chunks = state.BaseChunks.ToLookup(chunk => (chunk.Relation, chunk.BaseId));
+        return tables.Select(table => RepairedTable.Of(table.Name, [.. chunks[(table.Relation, newest[table.Relation])]])).OfType<RepairedTable>();
     }
 
     static GapStatus GapOf(Gap gap, VaultState state, Coverage coverage)

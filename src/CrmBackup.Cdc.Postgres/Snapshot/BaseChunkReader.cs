@@ -1,4 +1,3 @@
-using System.Buffers;
 using CrmBackup.Cdc.Core;
 using Npgsql;
 
@@ -10,8 +9,6 @@ namespace CrmBackup.Cdc.Postgres;
 public sealed class BaseChunkReader(
     NpgsqlConnectionStringBuilder settings, IReadOnlyList<ulong> waitFor, uint timeline, LockYield yield, TimeProvider clock) : IChunkReader
 {
-    /// <summary>Rows are handed over in pieces of about this size.</summary>
-    const int PieceSize = 1 << 20;
     const int LockTries = 10;
     static readonly TimeSpan _lockPause = TimeSpan.FromMilliseconds(100);
     NpgsqlConnection? _connection;
@@ -30,6 +27,11 @@ public sealed class BaseChunkReader(
             await CloseAsync();
             return new OrderFailed("gave way to a session that waited for the table");
         }
+        catch (PostgresException slow) when (order.Ranges is not null && slow.SqlState == PostgresErrorCodes.QueryCanceled)
+        {
+            await CloseAsync();
+            return new OrderFailed("its keys cannot be compared in a short transaction", OrderFailure.Costly);
+        }
         catch
         {
             await CloseAsync();
@@ -46,8 +48,14 @@ public sealed class BaseChunkReader(
         var (snapshot, image) = await LookAsync(connection, order.Oid, stop);
         failed = Problem(order, name!, snapshot, image);
         long rows = 0;
-        if (failed is null)
-            rows = await CopyAsync(connection, await SqlAsync(connection, order, image!, stop), take, stop);
+        RangesRead? ranges = null;
+        if (failed is null && order.Ranges is not null && order.FileNode == 0
+            && await KeyRangeReader.ObstacleAsync(connection, image!, order.Ranges.Column, stop) is { } obstacle)
+            failed = new OrderFailed(obstacle, OrderFailure.Costly);
+        if (failed is null && order.Ranges is { } wanted)
+            (rows, ranges) = await KeyRangeReader.ReadAsync(connection, image!, await PublishedRows.FromAsync(connection, image!, stop), wanted, take, stop);
+        else if (failed is null)
+            rows = await CopyOut.RunAsync(connection, await SqlAsync(connection, order, image!, stop), take, stop);
         await ExecuteAsync(connection, "COMMIT", stop);
         if (failed is not null)
             return failed;
@@ -56,7 +64,7 @@ public sealed class BaseChunkReader(
             || !image.Columns.Select(column => (column.AttNum, column.Rule)).SequenceEqual(after.Columns.Select(column => (column.AttNum, column.Rule)))))
             return new OrderFailed($"a type of {image.Schema}.{image.Name} was changed while it was read");
         var barrier = await Barrier.EmitAsync(connection, $"base of {order.Oid}", stop);
-        return new BaseChunkRead(snapshot.ToString(), image!, new Position(timeline, barrier), rows);
+        return new BaseChunkRead(snapshot.ToString(), image!, new Position(timeline, barrier), rows) { Ranges = ranges };
     }
 
     OrderFailed? Problem(ReadBaseChunk order, string locked, Core.Snapshot snapshot, CatalogTable? image)
@@ -71,6 +79,8 @@ public sealed class BaseChunkReader(
         if (order.FileNode != 0 && image.FileNode != order.FileNode)
             return new OrderFailed(
                 $"{image.Schema}.{image.Name} has another filenode: it was rewritten since its base began", OrderFailure.Rewritten);
+        if (order.Ranges is { } ranges && !image.Columns.Any(column => column.AttNum == ranges.Column && OrderedKey.Orders(column.TypeOid)))
+            return new OrderFailed($"{image.Schema}.{image.Name} has another key than it had", OrderFailure.Rewritten);
         return null;
     }
 
@@ -137,52 +147,6 @@ public sealed class BaseChunkReader(
             var (from, to) => $" WHERE t.ctid >= '({from},0)' AND t.ctid < '({to},0)'",
         };
         return $"COPY (SELECT {columns} FROM {published}{pages}) TO STDOUT";
-    }
-
-    /// <summary>Hands over whole lines; returns their number.</summary>
-    static async Task<long> CopyAsync(NpgsqlConnection connection, string sql, TakeRows take, CancellationToken stop)
-    {
-        long rows = 0;
-        var buffer = ArrayPool<byte>.Shared.Rent(PieceSize);
-        try
-        {
-            using var text = await connection.BeginTextExportAsync(sql, stop);
-            // Npgsql gives text only by way of characters; the bytes beneath are what the server sent.
-            var bytes = ((StreamReader)text).BaseStream;
-            int filled = 0, whole = 0;
-            while (await bytes.ReadAsync(buffer.AsMemory(filled), stop) is var length and > 0)
-            {
-                var fresh = buffer.AsSpan(filled, length);
-                rows += fresh.Count((byte)'\n');
-                if (fresh.LastIndexOf((byte)'\n') is var end and >= 0)
-                    whole = filled + end + 1;
-                filled += length;
-                if (filled < PieceSize || (whole == 0 && filled < buffer.Length))
-                    continue;
-                if (whole > 0)
-                    await take(buffer.AsMemory(0, whole), stop);
-                buffer.AsSpan(whole, filled - whole).CopyTo(buffer);
-                (filled, whole) = (filled - whole, 0);
-                if (filled == buffer.Length)
-                    buffer = Larger(buffer);
-            }
-            Invariant.Holds(whole == filled, "COPY ended inside a row");
-            if (filled > 0)
-                await take(buffer.AsMemory(0, filled), stop);
-            return rows;
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-        }
-    }
-
-    static byte[] Larger(byte[] buffer)
-    {
-        var larger = ArrayPool<byte>.Shared.Rent((int)Math.Min(Array.MaxLength, buffer.Length * 2L));
-        buffer.CopyTo(larger, 0);
-        ArrayPool<byte>.Shared.Return(buffer);
-        return larger;
     }
 
     static async Task ExecuteAsync(NpgsqlConnection connection, string sql, CancellationToken stop)

@@ -14,7 +14,8 @@ public sealed class FailoverTests(ITestOutputHelper output)
     public async Task After_a_failover_the_surviving_branch_goes_on_and_what_it_lost_is_reached_by_its_timeline_alone()
     {
         await using var primary = await PostgresServer.StartAsync();
-        await using var crm = await Guarded.StartAsync(primary, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'base' FROM generate_series(1, 500) i", output);
+        await using var crm = await Guarded.StartAsync(primary, "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t SELECT i, 'base' FROM generate_series(1, 500) i; "
+            + "CREATE TABLE same (id int PRIMARY KEY); INSERT INTO same SELECT generate_series(1, 5000)", output, repairBytesMin: 0);
         await using var standby = await primary.StandbyAsync();
         try
         {
@@ -39,6 +40,8 @@ public sealed class FailoverTests(ITestOutputHelper output)
             await crm.PersonAsync("UPDATE t SET v = 'after' WHERE id > 100");
             await crm.EqualsSourceAsync();
 
+            // Nothing is copied that both branches have.
+            Assert.Equal((0, 0), (crm.Status.Bases.Repaired.Single(table => table.Table == "public.same") is var same ? same.Differing : -1, same.RowsCopied));
             Assert.Equal(2u, crm.Vault.State.CoveredTo!.Position.Timeline);
             Assert.Equal(2, Branches.Surviving(crm.Vault.State).Count);
             Assert.Equal(both, (await PlanAsync(crm, new RestoreTarget.AtLsn(Lsn.Parse(both)))).ToString());

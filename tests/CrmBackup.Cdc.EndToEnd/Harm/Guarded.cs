@@ -32,16 +32,18 @@ sealed class Guarded : IAsyncDisposable
 
     public Func<CaptureOptions, CaptureOptions> Options { get; init; } = options => options;
 
+    public long RepairBytesMin { get; init; } = new ArchiveOptions().RepairBytesMin;
+
     /// <summary>Waits end after so many seconds.</summary>
     public int Patience { get; init; } = 60;
 
     /// <summary>Prepares the source and waits until it is protected.</summary>
     public static async Task<Guarded> StartAsync(
         PostgresServer server, string schema, ITestOutputHelper output, Func<CaptureOptions, CaptureOptions>? options = null, SetupOptions? setup = null,
-        int patience = 60)
+        int patience = 60, long? repairBytesMin = null)
     {
         var source = await SourceDatabase.CreateAsync(server);
-        var made = new Guarded(source, output) { Options = options ?? (same => same), Patience = patience };
+        var made = new Guarded(source, output) { Options = options ?? (same => same), Patience = patience, RepairBytesMin = repairBytesMin ?? new ArchiveOptions().RepairBytesMin };
         try
         {
             await source.CrmAsync(schema);
@@ -84,6 +86,7 @@ sealed class Guarded : IAsyncDisposable
             OrderRetry = TimeSpan.FromMilliseconds(200),
             SchemaQuiet = TimeSpan.FromMilliseconds(100),
             BaseChunkPages = 256,
+            RepairBytesMin = RepairBytesMin,
         }, TimeProvider.System, new Typed(Log));
         _running = Task.WhenAll(EndingAllAsync(capture.RunAsync), EndingAllAsync(_archive.RunAsync));
     }

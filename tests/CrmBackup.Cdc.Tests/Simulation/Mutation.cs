@@ -35,4 +35,8 @@ enum Mutation
     BaseDoesNotWait,
     /// <summary>Rule 4.</summary>
     SnapshotTakenAfterRows,
+    /// <summary>Rule 4, of a repair by difference.</summary>
+    ComparedUnderAnotherSnapshot,
+    /// <summary>A repair by difference.</summary>
+    DifferingRangeTakenAsEqual,
 }

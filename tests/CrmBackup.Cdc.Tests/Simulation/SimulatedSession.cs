@@ -257,6 +257,8 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
                 return new OrderFailed($"the table with OID {order.Oid} is gone", OrderFailure.Gone);
             if (world.Options.Mutation != Mutation.BaseDoesNotWait && session.Facts.WaitFor.FirstOrDefault(xid => !snapshot.Sees(xid)) is > 0 and var running)
                 return new OrderFailed($"waits for transaction {running}");
+            if (order.Ranges is { } ranges)
+                return await CompareAsync(order, ranges, table, snapshot, seen, take, stop);
             var keys = order.Keys?.Select(key => key[0]).ToHashSet();
             var rows = seen.Rows.Values.Where(row => row.Table == order.Oid && (keys?.Contains($"{row.Row.Id}")
                 ?? (row.Row.Page >= order.FromPage && (order.ToPage is not { } to || row.Row.Page < to)))).Select(row => row.Row).ToList();
@@ -266,6 +268,57 @@ sealed class SimulatedSession(World world, SimulatedProcess process, Cancellatio
             world.Trace.Note(() => $"chunk of {order.Oid} pages {order.FromPage}..{order.ToPage} keys {order.Keys?.Count}: {snapshot}: {string.Join(' ', rows.Select(row => row.Text))}");
             return new BaseChunkRead(snapshot.ToString(), table.Image(SimulatedCrm.Pages),
                 session.At(server.Emit("""{"is": "barrier", "id": "base"}""")), rows.Count);
+        }
+
+        /// <summary>Ranges that the archive has already are not sent.</summary>
+        async Task<ControlEntry> CompareAsync(
+            ReadBaseChunk order, KeyRanges ranges, CrmTable table, Snapshot snapshot, CrmState seen, TakeRows take, CancellationToken stop)
+        {
+            var (server, world) = (session._server, session.World);
+            if (order.FileNode == 0 && world.Happens(0.1))
+                return new OrderFailed("statistics say no", OrderFailure.Costly);
+            var to = ranges.To ?? (ranges.Expected.Count > 0 ? null : Rows(seen, ranges.From, null).Select(row => row.Id)
+                .Where(id => ranges.From is null || id > int.Parse(ranges.From)).Skip(ranges.RowsMax).Select(id => $"{id}").FirstOrDefault());
+            var limits = ranges.Expected.Select((range, place) => (From: range.From ?? ranges.From,
+                To: place + 1 < ranges.Expected.Count ? ranges.Expected[place + 1].From : to)).ToList();
+            var differing = Enumerable.Range(0, limits.Count).Where(place =>
+                Hash(Rows(seen, limits[place].From, limits[place].To)) != ((int)ranges.Expected[place].Rows, ranges.Expected[place].Hash)).ToList();
+            if (world.Options.Mutation == Mutation.ComparedUnderAnotherSnapshot)
+            {
+                // A comparison of some length.
+                for (var i = 0; i < 40; i++)
+                    await session.RoundTripAsync(stop);
+                (snapshot, seen) = (server.Snapshot(), server.Visible());
+            }
+            if (world.Options.Mutation == Mutation.DifferingRangeTakenAsEqual && differing.Count > 0)
+                differing.RemoveAt(0);
+            var rows = ranges.Expected.Count == 0 ? Rows(seen, ranges.From, to)
+                : [.. differing.SelectMany(place => Rows(seen, limits[place].From, limits[place].To))];
+            foreach (var row in rows)
+                await take(Encoding.UTF8.GetBytes($"{row.Id}\t{row.N}\t{row.Doc ?? "\\N"}\n"), stop);
+            await session.RoundTripAsync(stop);
+            world.EqualRanges += limits.Count - differing.Count;
+            world.Trace.Note(() => $"keys {ranges.From}..{to} of {order.Oid}: {snapshot}: {differing.Count} of {limits.Count} ranges differ: {string.Join(' ', rows.Select(row => row.Text))}");
+            var barrier = session.At(server.Emit("""{"is": "barrier", "id": "base"}"""));
+            return new BaseChunkRead(snapshot.ToString(), table.Image(SimulatedCrm.Pages), barrier, rows.Count) { Ranges = new RangesRead(differing, to) };
+
+            List<CrmRow> Rows(CrmState state, string? from, string? end) => [.. state.Rows.Values.Where(row => row.Table == order.Oid
+                && (from is null || row.Row.Id >= int.Parse(from)) && (end is null || row.Row.Id < int.Parse(end))).Select(row => row.Row).OrderBy(row => row.Id)];
+        }
+
+        static (int, Sha256) Hash(List<CrmRow> rows)
+        {
+            var hasher = new RangeHasher();
+            var tuple = new TupleWriter();
+            foreach (var row in rows)
+            {
+                tuple.Begin();
+                tuple.Text(Encoding.UTF8.GetBytes($"{row.Id}"));
+                tuple.Text(Encoding.UTF8.GetBytes($"{row.N}"));
+                tuple.Column(row.Doc is null ? ColumnState.Null : ColumnState.Text, Encoding.UTF8.GetBytes(row.Doc ?? ""));
+                hasher.Add(tuple.End());
+            }
+            return hasher.Finish();
         }
 
         public ValueTask DisposeAsync() => ValueTask.CompletedTask;

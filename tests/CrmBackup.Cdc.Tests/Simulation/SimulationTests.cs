@@ -25,6 +25,7 @@ public sealed class SimulationTests(ITestOutputHelper output)
         var (first, count) = Seeds();
         var result = Simulator.Run(first, count, Mutation.None, failuresMax: 5);
         output.WriteLine(result.ToString());
+        Assert.True(count < 100 || result.Equal > 0, "no table was repaired by difference: nothing was shown of that");
         Assert.True(result.Failures.Count == 0, string.Join("\n\n", result.Failures.Select(failure => failure.Failure)));
     }
 

@@ -8,10 +8,11 @@ static class Simulator
 {
     public const string Verb = "simulate";
 
-    public sealed record Result(int Seeds, long Steps, TimeSpan Took, IReadOnlyList<(int Seed, string Failure)> Failures)
+    /// <param name="Equal">Key ranges that repairs by difference took from the past.</param>
+    public sealed record Result(int Seeds, long Steps, TimeSpan Took, IReadOnlyList<(int Seed, string Failure)> Failures, long Equal)
     {
         public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-            $"{Seeds} seeds, {Steps} steps, {Took.TotalSeconds:0.0} s, {Failures.Count} failed");
+            $"{Seeds} seeds, {Steps} steps, {Took.TotalSeconds:0.0} s, {Equal} key ranges equal after a gap, {Failures.Count} failed");
     }
 
     /// <param name="failuresMax">No more seeds are begun then.</param>
@@ -19,13 +20,13 @@ static class Simulator
     {
         var failures = new ConcurrentBag<(int Seed, string Failure)>();
         var began = TimeProvider.System.GetTimestamp();
-        long steps = 0;
+        long steps = 0, equal = 0;
         var next = first - 1;
         var done = 0;
         var threads = Enumerable.Range(0, Environment.ProcessorCount).Select(_ => new Thread(Work)).ToList();
         threads.ForEach(thread => thread.Start());
         threads.ForEach(thread => thread.Join());
-        return new Result(done, steps, TimeProvider.System.GetElapsedTime(began), [.. failures.OrderBy(failure => failure.Seed)]);
+        return new Result(done, steps, TimeProvider.System.GetElapsedTime(began), [.. failures.OrderBy(failure => failure.Seed)], equal);
 
         void Work()
         {
@@ -42,6 +43,7 @@ static class Simulator
                     failures.Add((seed, failure is ViolationException ? failure.Message : failure.ToString()));
                 }
                 Interlocked.Add(ref steps, world.Steps);
+                Interlocked.Add(ref equal, world.EqualRanges);
                 Interlocked.Increment(ref done);
             }
         }

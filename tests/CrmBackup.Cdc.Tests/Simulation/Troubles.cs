@@ -14,6 +14,8 @@ sealed class Troubles(World world, Programs programs, IReadOnlyList<Unit> units)
             Later(Second);
         if (Options.Prune)
             Later(PowerOff);
+        if (Options.SlotLost)
+            At(Options.Length.Ticks / 2, world.Server.LoseSlot);
         if (Options.SetBacks)
         {
             var copied = Random.NextInt64(Options.Length.Ticks / 2);

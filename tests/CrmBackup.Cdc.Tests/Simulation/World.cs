@@ -21,7 +21,7 @@ sealed class World
     {
         Seed = seed;
         Random = new Random(seed);
-        Options = WorldOptions.Draw(Random, mutation).DrawMore(new Random(~seed));
+        Options = WorldOptions.Draw(Random, mutation).DrawMore(new Random(~seed), new Random(seed ^ 0x5EED));
         Trace = new Trace(this);
         Server = new SimulatedServer(this);
         Crm = new SimulatedCrm(this);
@@ -43,6 +43,9 @@ sealed class World
     public bool FaultsOn { get; private set; }
 
     public long Steps { get; private set; }
+
+    /// <summary>That repairs by difference took from the past.</summary>
+    public long EqualRanges { get; set; }
 
     /// <summary>For the mutation that goes by block numbers.</summary>
     public ulong HighestBlock { get; set; }

@@ -38,6 +38,8 @@ sealed record WorldOptions
     public bool SlowStandby { get; init; }
     /// <summary>Prune runs beside the archive, again and again.</summary>
     public bool Pruning { get; init; }
+    /// <summary>The slot is lost once, whatever else befalls.</summary>
+    public bool SlotLost { get; init; }
     public int FirstRows { get; init; }
     public TimeSpan Length { get; init; }
     public Faults Faults { get; init; } = new();
@@ -97,17 +99,30 @@ sealed record WorldOptions
     }
 
     /// <param name="random">Of its own: a world with nothing of this does what it did before there was any of it.</param>
-    public WorldOptions DrawMore(Random random)
+    /// <param name="repairs">The same again.</param>
+    public WorldOptions DrawMore(Random random, Random repairs)
     {
         bool Some(int of) => random.Next(of) == 0;
+        // A mutation is looked for where it always was.
+        var repairing = Mutation == Mutation.None && repairs.Next(3) == 0;
         return Provoking(Mutation, this with
         {
+            SlotLost = repairing && repairs.Next(2) == 0,
             SetBacks = Some(6),
             SlowStandby = Some(6),
             Pruning = Some(10),
             Faults = Faults with { SlowCall = Some(6) ? 0.01 * random.NextDouble() : 0 },
+            Archive = repairing ? Repairing(Archive, repairs) : Archive,
         });
     }
+
+    /// <summary>However small: every table with a key that the vault has known.</summary>
+    static ArchiveOptions Repairing(ArchiveOptions archive, Random random) => archive with
+    {
+        RepairBytesMin = 0,
+        RepairRangeRows = random.Next(1, 4),
+        RepairPartRows = random.Next(1, 8),
+    };
 
     /// <summary>A mutation shows where its rule matters: there it is looked for.</summary>
     static WorldOptions Provoking(Mutation mutation, WorldOptions drawn)
@@ -128,6 +143,18 @@ sealed record WorldOptions
                 SlotTrouble = true,
                 Faults = faults with { Events = 0.8 },
                 Archive = drawn.Archive with { BaseChunkPages = 100 },
+            },
+            // In one part: what others miss is replayed by key. Calm, so that much is equal when the slot is lost.
+            Mutation.ComparedUnderAnotherSnapshot or Mutation.DifferingRangeTakenAsEqual => drawn with
+            {
+                FirstRows = 20,
+                SlotLost = true,
+                SetBacks = false,
+                Failovers = false,
+                SlowStandby = false,
+                Length = TimeSpan.FromSeconds(8),
+                Faults = new Faults(),
+                Archive = drawn.Archive with { RepairBytesMin = 0, RepairRangeRows = 1, RepairPartRows = 1000 },
             },
             Mutation.SlotAheadAccepted => drawn with { SlotTrouble = true, Faults = faults with { Events = 0.5 } },
             Mutation.TimelineIgnored => drawn with { Failovers = true, Faults = faults with { Events = 0.5 } },
