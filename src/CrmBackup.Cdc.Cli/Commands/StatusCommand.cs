@@ -26,7 +26,7 @@ sealed class StatusCommand : Verb
         if (invocation.Settings.Source.Connection is { } connection)
         {
             await using var opened = await SourceMessage.OpenSourceAsync(connection, vault, stop);
-            source = await SourceStatus.ReadAsync(opened, vault.State.CoveredTo?.Position.Lsn, stop);
+            source = await SourceStatus.ReadAsync(opened, vault, stop);
         }
         var report = StatusReport.Of(vault, source, invocation.Clock, await invocation.Heads.MissingAsync(vault, stop),
             new WaitingNote(invocation.Settings.StateFolder, vault.Identity.Id).Read());

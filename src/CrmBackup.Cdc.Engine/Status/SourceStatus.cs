@@ -1,6 +1,7 @@
 using System.Globalization;
 using CrmBackup.Cdc.Core;
 using CrmBackup.Cdc.Postgres;
+using CrmBackup.Cdc.Vault;
 using Npgsql;
 
 namespace CrmBackup.Cdc.Engine;
@@ -19,7 +20,22 @@ public sealed record SourceStatus(
     Lsn Lsn, long? LagBytes, string Slot, bool SlotExists, bool Active, string? WalStatus, Lsn? ConfirmedLsn, long RetainedBytes,
     long? SafeBytes, long? SpillBytes, long CatalogXminAge, string? WaitsFor)
 {
-    public static async Task<SourceStatus> ReadAsync(NpgsqlConnection source, Lsn? durable, CancellationToken stop)
+    const int Tries = 3;
+
+    /// <param name="vault">Is read again where the slot is beyond it: it may have been written to while the source was asked.</param>
+    public static async Task<SourceStatus> ReadAsync(NpgsqlConnection source, BackupVault vault, CancellationToken stop)
+    {
+        for (var tries = 1; ; tries++)
+        {
+            var durable = vault.State.CoveredTo?.Position.Lsn;
+            var status = await ReadAsync(source, durable, stop);
+            if (status.ConfirmedLsn is not { } confirmed || confirmed <= durable || tries == Tries)
+                return status;
+            await vault.RefreshAsync(stop);
+        }
+    }
+
+    static async Task<SourceStatus> ReadAsync(NpgsqlConnection source, Lsn? durable, CancellationToken stop)
     {
         const string sql = """
             SELECT pg_current_wal_insert_lsn()::text, k.value, s.slot_name IS NOT NULL, coalesce(s.active, false), s.wal_status,

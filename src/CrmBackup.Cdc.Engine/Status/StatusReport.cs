@@ -79,6 +79,8 @@ public sealed record StatusReport(
             yield return "nothing can be restored to now: after a gap the source's tables are not known yet";
         if (source is not null && source.Lsn < durable?.Lsn)
             yield return $"the source is at {source.Lsn}, before the vault's position {durable.Lsn}: it was set back, and is protected again when it has passed that";
+        if (source?.ConfirmedLsn > durable?.Lsn)
+            yield return $"the slot is at {source.ConfirmedLsn}, beyond the vault's position {durable.Lsn}: what lies between was not captured, a gap";
         foreach (var problem in source?.Problems() ?? [])
             yield return problem;
     }

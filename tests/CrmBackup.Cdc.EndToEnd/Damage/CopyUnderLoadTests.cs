@@ -3,7 +3,7 @@ using Xunit;
 namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>Copies of a vault that is being written, made with what every system has.</summary>
-[Collection("servers")]
+[Collection("damage")]
 public sealed class CopyUnderLoadTests(PostgresFixture postgres) : IDisposable
 {
     readonly string _folder = Directory.CreateTempSubdirectory("crmbackup-copy-").FullName;

@@ -6,7 +6,7 @@ using Xunit.Abstractions;
 namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>A source whose names are chosen by an enemy, and whose password must stand nowhere.</summary>
-[Collection("servers")]
+[Collection("damage")]
 public sealed class HostileSourceTests(PostgresFixture postgres, ITestOutputHelper output) : IDisposable
 {
     const string Planted = "Pl4nted-Secret-9f3c";

@@ -4,7 +4,7 @@ using Xunit;
 namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>A vault that <c>run --parity 2</c> wrote loses files and bits; what is mended restores to the same rows.</summary>
-[Collection("servers")]
+[Collection("damage")]
 public sealed class RepairTests(PostgresFixture postgres)
 {
     [Fact]

@@ -4,7 +4,7 @@ using Xunit.Abstractions;
 namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>A real vault loses its commits, and then its file system; what is salvaged restores to the same rows.</summary>
-[Collection("servers")]
+[Collection("damage")]
 public sealed class SalvageTests(PostgresFixture postgres, ITestOutputHelper output) : IDisposable
 {
     readonly string _folder = Directory.CreateTempSubdirectory("crmbackup-salvage-").FullName;

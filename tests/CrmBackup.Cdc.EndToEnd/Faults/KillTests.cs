@@ -7,7 +7,7 @@ namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>kill -9 and SIGSTOP of every process that takes part, under load. <c>tests/soak.sh --kill</c> runs it with more of them; a seed in
 /// <c>CRMBACKUP_TESTS_SEED</c> repeats the choices.</summary>
-[Collection("main job")]
+[Collection("lifecycle")]
 public sealed class KillTests(PostgresFixture postgres, ITestOutputHelper output)
 {
     /// <summary>States recorded among the kills: each is restored.</summary>

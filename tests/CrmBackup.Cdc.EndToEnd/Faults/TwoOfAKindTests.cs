@@ -3,7 +3,7 @@ using Xunit;
 namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>Two where there should be one.</summary>
-[Collection("main job")]
+[Collection("lifecycle")]
 public sealed class TwoOfAKindTests(PostgresFixture postgres, RabbitFixture rabbit)
 {
     [Fact]

@@ -3,7 +3,7 @@ using Xunit;
 namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>The vault's medium takes no data for a while: a small disk of its own that is filled, made read-only, unmounted; a folder that is gone.</summary>
-[Collection("main job")]
+[Collection("vault away")]
 public sealed class VaultAwayTests(PostgresFixture postgres, RabbitFixture rabbit)
 {
     [TheoryWhere(Needs.Root)]

@@ -5,7 +5,7 @@ using Xunit.Abstractions;
 namespace CrmBackup.Cdc.EndToEnd;
 
 /// <summary>How the long-running verbs start, stop, meet each other and go on.</summary>
-[Collection("main job")]
+[Collection("lifecycle")]
 public sealed class LifecycleTests(PostgresFixture postgres, RabbitFixture rabbit, ITestOutputHelper output)
 {
     RabbitServer? Broker(Transport transport) => transport == Transport.Broker ? rabbit.Server : null;

@@ -40,3 +40,12 @@ public sealed class ServersCollection : ICollectionFixture<PostgresFixture>, ICo
 /// <summary>The same, side by side with them.</summary>
 [CollectionDefinition("main job")]
 public sealed class MainJobCollection : ICollectionFixture<PostgresFixture>, ICollectionFixture<RabbitFixture>;
+
+[CollectionDefinition("lifecycle")]
+public sealed class LifecycleCollection : ICollectionFixture<PostgresFixture>, ICollectionFixture<RabbitFixture>;
+
+[CollectionDefinition("vault away")]
+public sealed class VaultAwayCollection : ICollectionFixture<PostgresFixture>, ICollectionFixture<RabbitFixture>;
+
+[CollectionDefinition("damage")]
+public sealed class DamageCollection : ICollectionFixture<PostgresFixture>, ICollectionFixture<RabbitFixture>;
