@@ -96,10 +96,23 @@ sealed class WorkingLayout
         for (var index = 0; index < columns.Length; index++)
         {
             var id = _ids[(shape.Version, index)];
-            columns[index] = ValueConversion.Between(
-                [.. Of(id, shapes.Where(one => one.Version <= shape.Version).Reverse())], [.. Of(id, shapes.Where(one => one.Version > shape.Version))]);
+            columns[index] = ValueConversion.Between([.. Of(id, shapes.Where(one => one.Version <= shape.Version).Reverse())], Later(shape, index, shapes));
         }
         return columns.All(column => column is null) ? null : new TupleConversion(columns);
+    }
+
+    /// <summary>The column in the shapes after one, up to where it was rewritten as another type. What was written before that is told as the last shape
+    /// before it does: events of then still have to find their rows, though all of them are void soon after.</summary>
+    List<ColumnShape> Later(RelationShape shape, int index, IReadOnlyList<RelationShape> shapes)
+    {
+        var later = new List<ColumnShape>();
+        foreach (var column in Of(_ids[(shape.Version, index)], shapes.Where(one => one.Version > shape.Version)))
+        {
+            if (!ValueConversion.IsKnown(later is [.., var last] ? last : shape.Columns[index], column))
+                break;
+            later.Add(column);
+        }
+        return later;
     }
 
     IEnumerable<ColumnShape> Of(long id, IEnumerable<RelationShape> shapes) =>
@@ -112,12 +125,12 @@ sealed class WorkingLayout
         foreach (var later in shapes.Where(later => later.Version > shape.Version))
             for (var index = 0; index < later.Columns.Count; index++)
                 if (_ids[(later.Version, index)] == id)
-                    return later.Columns[index].MissingValue is { } text ? Encoding.UTF8.GetBytes(Told(text, later, id, shapes)) : null;
+                    return later.Columns[index].MissingValue is { } text ? Encoding.UTF8.GetBytes(Told(text, later, index, shapes)) : null;
         return null;
     }
 
-    string Told(string text, RelationShape shape, long id, IReadOnlyList<RelationShape> shapes) => ValueConversion.Between(
-        [.. Of(id, [shape])], [.. Of(id, shapes.Where(one => one.Version > shape.Version))])?.Convert(text) ?? text;
+    string Told(string text, RelationShape shape, int index, IReadOnlyList<RelationShape> shapes) =>
+        ValueConversion.Between([shape.Columns[index]], Later(shape, index, shapes))?.Convert(text) ?? text;
 
     static Dictionary<(int, int), long> Identify(IReadOnlyList<RelationShape> shapes)
     {
